@@ -474,14 +474,14 @@ class Slab:
                 series.append(Series(self, record[0], record, at))
         kinds = {}
         for one in series:
-            rule("series-unique", kinds.setdefault(one.name, one.kind) == one.kind,
-                 "two series of one name have different kinds")  # fmt: skip
+            is_alike = kinds.setdefault(one.name, one.kind) == one.kind
+            rule("series-unique", is_alike, "two series of one name have different kinds")
         names = {(one.name, one.raw_labels) for one in series}
         rule("series-unique", len(names) == len(series), "two series have the same name and labels")
         self.series = series
 
     def life(self):
-        """"live", "closed" or "dead"."""
+        """Whether the writer is there ("live"), has gone in good order ("closed"), or not ("dead")."""
         if self.is_this_boot or not any(self.boot_id):
             ask = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 1, 0)
             answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, ask)
