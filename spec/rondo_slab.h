@@ -418,7 +418,8 @@ static inline bool rondo_check_identity(struct rondo_slab *slab)
     RONDO_RULE(memcmp(slab->incarnation, none, 16), "identity", "the incarnation is zero");
     RONDO_RULE(monotonic < RONDO_INSTANTS && realtime < RONDO_INSTANTS,
                "identity", "an instant is not below 2^63");
-    if (!rondo_take_text(slab, identity + 64, &slab->instance) || !rondo_take_text(slab, identity + 80, &slab->schema)
+    if (!rondo_take_text(slab, identity + 64, &slab->instance)
+        || !rondo_take_text(slab, identity + 80, &slab->schema)
         || !rondo_take_text(slab, identity + 96, &slab->labels))
         return false;
     RONDO_RULE(rondo_is_name(slab->instance, 128, "_.-", "."), "identity", "the instance is no valid name");
@@ -459,6 +460,7 @@ static inline bool rondo_check_place(struct rondo_slab *slab, const struct rondo
                "series-place", "the cell is misplaced");
 
     const struct rondo_section *buckets = &slab->section[RONDO_BUCKETS];
+    uint64_t length = series->bucket_count * UINT64_C(8);
     if (series->kind != RONDO_HISTOGRAM) {
         RONDO_RULE(!series->bucket_precision && !series->bucket_count && !series->buckets_offset,
                    "series-place", "it has buckets but is no histogram");
@@ -470,8 +472,8 @@ static inline bool rondo_check_place(struct rondo_slab *slab, const struct rondo
                && series->bucket_count <= (65u - series->bucket_precision) << series->bucket_precision,
                "series-place", "the bucket count is wrong");
     RONDO_RULE(series->buckets_offset % 8 == 0 && series->buckets_offset >= buckets->offset
-               && series->bucket_count * UINT64_C(8) <= buckets->length
-               && series->buckets_offset - buckets->offset <= buckets->length - series->bucket_count * UINT64_C(8),
+               && length <= buckets->length
+               && series->buckets_offset - buckets->offset <= buckets->length - length,
                "series-place", "the buckets are misplaced");
     return true;
 }
@@ -487,12 +489,16 @@ static inline bool rondo_check_series(struct rondo_slab *slab, const unsigned ch
     series->cell_offset = rondo_u64(record + 96);
     series->buckets_offset = rondo_u64(record + 104);
     series->bucket_count = rondo_u32(record + 112);
-    if (!rondo_take_text(slab, record + 32, &series->name) || !rondo_take_text(slab, record + 48, &series->unit)
-        || !rondo_take_text(slab, record + 64, &series->help) || !rondo_take_text(slab, record + 80, &series->labels))
+    if (!rondo_take_text(slab, record + 32, &series->name)
+        || !rondo_take_text(slab, record + 48, &series->unit)
+        || !rondo_take_text(slab, record + 64, &series->help)
+        || !rondo_take_text(slab, record + 80, &series->labels))
         return false;
     RONDO_RULE(rondo_is_name(series->name, 200, "_:", "0123456789"), "series-name", "a name is not valid");
-    RONDO_RULE(series->unit.length <= 32 && rondo_is_text(series->unit), "series-name", "a unit is not valid");
-    RONDO_RULE(series->help.length <= 1024 && rondo_is_text(series->help), "series-name", "a help is not valid");
+    RONDO_RULE(series->unit.length <= 32 && rondo_is_text(series->unit),
+               "series-name", "a unit is not valid");
+    RONDO_RULE(series->help.length <= 1024 && rondo_is_text(series->help),
+               "series-name", "a help is not valid");
     RONDO_RULE(rondo_are_labels(series->labels), "series-name", "labels are not valid");
     return rondo_check_place(slab, series);
 }
@@ -833,11 +839,13 @@ static inline uint64_t rondo_bucket_start(uint32_t precision, uint64_t index)
 {
     if (index >> precision < 2)
         return index;
-    return ((index & ((UINT64_C(1) << precision) - 1)) + (UINT64_C(1) << precision)) << ((index >> precision) - 1);
+    uint64_t width = UINT64_C(1) << precision; /* of a block: so many buckets between powers of two */
+    return (index % width + width) << (index / width - 1);
 }
 
 /* The sequences of a column only rise: while their sum stays the same, no slot has been touched. */
-static inline uint64_t rondo_sequences(const struct rondo_slab *slab, const struct rondo_series *series, bool *busy)
+static inline uint64_t rondo_sequences(const struct rondo_slab *slab, const struct rondo_series *series,
+                                       bool *busy)
 {
     uint64_t sum = 0;
     *busy = false;
