@@ -25,6 +25,11 @@ pub fn index(sample: f64, precision: u8, bucket_count: u32) -> usize {
     index.min(u64::from(bucket_count) - 1) as usize
 }
 
+/// The most buckets that a histogram can have: one for every value up to 2^64.
+pub fn count_max(precision: u8) -> u32 {
+    (65 - u32::from(precision)) << precision
+}
+
 /// Buckets needed so that `sample_max` has one of its own kind, and one more for what lies beyond.
 pub fn count_for(sample_max: u64, precision: u8) -> u32 {
     let p = u32::from(precision);
@@ -32,27 +37,20 @@ pub fn count_for(sample_max: u64, precision: u8) -> u32 {
         Some(e) if e >= p => (u64::from(e - p) << p) + (sample_max >> (e - p)),
         _ => sample_max,
     };
-    index as u32 + 2
+    (index as u32 + 2).min(count_max(precision))
 }
 
-/// Lower end (inclusive) and upper end (exclusive; `None` for the last bucket) of a bucket.
+/// Lower end (inclusive) and upper end (exclusive; `None` for the last bucket) of a bucket of a
+/// histogram of at most [`count_max`] buckets.
 pub fn bounds(index: u32, precision: u8, bucket_count: u32) -> (u64, Option<u64>) {
     let (p, i) = (u32::from(precision), u64::from(index));
     let (lower, width) = if i < 2 << p {
         (i, 1)
     } else {
         let shift = (i >> p) - 1;
-        let mantissa = (i & ((1 << p) - 1)) + (1 << p);
-        // Buckets past 2^64 exist only if someone asks for more than there are values.
-        (
-            mantissa
-                .checked_shl(shift as u32)
-                .filter(|v| v >> shift == mantissa)
-                .unwrap_or(u64::MAX),
-            1u64.checked_shl(shift as u32).unwrap_or(0),
-        )
+        (((i & ((1 << p) - 1)) + (1 << p)) << shift, 1 << shift)
     };
-    let upper = (index + 1 < bucket_count).then(|| lower.saturating_add(width));
+    let upper = (index + 1 < bucket_count).then(|| lower + width);
     (lower, upper)
 }
 
@@ -90,7 +88,7 @@ mod tests {
             let i = index(v as f64, p, count) as u32;
             let (lower, upper) = bounds(i, p, count);
             prop_assert!(lower <= v);
-            prop_assert!(upper.is_none_or(|upper| v < upper || upper == u64::MAX));
+            prop_assert!(upper.is_none_or(|upper| v < upper));
             if let Some(upper) = upper && lower >= 1 << p && upper != u64::MAX {
                 prop_assert!((upper - lower) << p <= lower);
             }
@@ -115,7 +113,7 @@ mod tests {
 
     #[test]
     fn the_greatest_expected_sample_is_not_in_the_overflow_bucket() {
-        for (max, p) in [(1, 0), (7, 3), (68_719_476_736, 3), (u64::MAX, 6)] {
+        for (max, p) in [(1, 0), (7, 3), (68_719_476_736, 3), (1 << 62, 6)] {
             assert!(index_as_specified(max, p, u32::MAX) < count_for(max, p) as usize - 1);
         }
     }

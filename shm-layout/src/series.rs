@@ -221,7 +221,10 @@ impl Series {
                 "column at {column_offset} with slots of {slot_size} bytes"
             )));
         }
-        let access = Access::from_number(record.access);
+        let access = match Access::from_number(record.access) {
+            Access::Shared if kind.is_distribution() => Access::Owned,
+            access => access,
+        };
         let cell_offset = record.cell_offset.get();
         let cell_offset = match access {
             Access::Shared if !layout.section(SectionKind::Cells).has_record_at(cell_offset) => {
@@ -241,7 +244,8 @@ impl Series {
                 let fits = layout.section(SectionKind::Buckets).covers(buckets.offset, bytes);
                 if !fits
                     || buckets.offset % 8 != 0
-                    || buckets.count < 2
+                    || !(2..=buckets::count_max(buckets.precision.min(buckets::PRECISION_MAX)))
+                        .contains(&buckets.count)
                     || buckets.precision > buckets::PRECISION_MAX
                 {
                     return Err(place(format!("{buckets:?}")));
