@@ -159,11 +159,12 @@ impl Subject<'_> {
         }
         // The writer raises the cursor before it opens a slot, so this load comes after that of the stamp.
         let cursor = self.live.cursor_ns.load(Ordering::Acquire);
-        if stamp > cursor.min(INSTANT_MAX) {
+        if belongs && stamp > cursor {
             tally.add(Rule::Stamp, || {
                 format!("stamp {stamp} of slot {index} is beyond the cursor {cursor}")
             });
         }
+        belongs
     }
 
     /// Only of a slab without a live writer.
