@@ -50,6 +50,7 @@
 #define RONDO_SENTINEL UINT64_C(0x7FF8524F4E444F31)
 #define RONDO_BUSY UINT64_MAX
 #define RONDO_INSTANTS ((uint64_t)1 << 63) /* no instant lies beyond */
+#define RONDO_TEXTS ((uint64_t)16 << 20) /* bytes of all texts of all series together */
 #define RONDO_ATTEMPTS 64
 
 /* What a slab is made of */
@@ -90,7 +91,7 @@ struct rondo_slab {
     uint64_t interval_ns;
 
     uint8_t incarnation[16], boot_id[16];
-    bool this_boot, simulated;
+    bool this_boot, other_boot, simulated; /* neither boot where one of the two is unknown */
     uint32_t part;
     uint64_t anchor_ns;
     struct rondo_text instance, schema, labels;
@@ -99,6 +100,7 @@ struct rondo_slab {
     struct rondo_series *series; /* those in use, without the ones of unknown kind */
     uint32_t series_count;
     uint64_t series_seen; /* with the ones of unknown kind */
+    uint64_t text_bytes;  /* of all series together */
 };
 
 /* Loading what changes. C11 has no atomic loads through pointers to const, hence the casts. */
@@ -348,7 +350,8 @@ static inline bool rondo_check_tiers(struct rondo_slab *slab, uint64_t schema_ha
         unsigned char tier[32];
         memcpy(tier, from + (uint64_t)i * tiers->record_size, sizeof tier);
         uint64_t interval = rondo_u64(tier), slots = rondo_u64(tier + 8);
-        RONDO_RULE(interval && interval % before == 0, "tiers", "an interval is no multiple");
+        RONDO_RULE(interval >= before + (i > 0) && interval % before == 0,
+                   "tiers", "an interval is no multiple of the one before, or no longer");
         RONDO_RULE(slots, "tiers", "a tier keeps nothing");
         RONDO_RULE(i || (interval == slab->interval_ns && slots == slab->slot_count),
                    "tiers", "tier 0 is not the slab itself");
@@ -410,7 +413,9 @@ static inline bool rondo_check_identity(struct rondo_slab *slab)
     memcpy(slab->incarnation, identity, 16);
     memcpy(slab->boot_id, identity + 16, 16);
     rondo_present_boot(present_boot);
-    slab->this_boot = !memcmp(slab->boot_id, present_boot, 16) && memcmp(slab->boot_id, none, 16);
+    bool known = memcmp(slab->boot_id, none, 16) && memcmp(present_boot, none, 16);
+    slab->this_boot = known && !memcmp(slab->boot_id, present_boot, 16);
+    slab->other_boot = known && !slab->this_boot;
     slab->part = rondo_u32(identity + 40);
     slab->simulated = rondo_u32(identity + 44) & 1;
     uint64_t monotonic = rondo_u64(identity + 48), realtime = rondo_u64(identity + 56);
@@ -455,8 +460,7 @@ static inline bool rondo_check_place(struct rondo_slab *slab, const struct rondo
                && (uint64_t)series->slot_size * slab->slot_count <= columns->record_size,
                "series-place", "the slot size is wrong");
     RONDO_RULE(rondo_on_record(columns, series->column_offset), "series-place", "the column is misplaced");
-    RONDO_RULE(rondo_is_shared(series) ? rondo_on_record(&slab->section[RONDO_CELLS], series->cell_offset)
-                                       : !series->cell_offset,
+    RONDO_RULE(!rondo_is_shared(series) || rondo_on_record(&slab->section[RONDO_CELLS], series->cell_offset),
                "series-place", "the cell is misplaced");
 
     const struct rondo_section *buckets = &slab->section[RONDO_BUCKETS];
@@ -495,6 +499,9 @@ static inline bool rondo_check_series(struct rondo_slab *slab, const unsigned ch
         || !rondo_take_text(slab, record + 80, &series->labels))
         return false;
     RONDO_RULE(rondo_is_name(series->name, 200, "_:", "0123456789"), "series-name", "a name is not valid");
+    slab->text_bytes += (uint64_t)series->name.length + series->unit.length + series->help.length
+                        + series->labels.length;
+    RONDO_RULE(slab->text_bytes <= RONDO_TEXTS, "text-bounds", "the texts are more than 16 MiB together");
     RONDO_RULE(series->unit.length <= 32 && rondo_is_text(series->unit),
                "series-name", "a unit is not valid");
     RONDO_RULE(series->help.length <= 1024 && rondo_is_text(series->help),
@@ -530,6 +537,44 @@ static inline bool rondo_check_unique(struct rondo_slab *slab)
     return true;
 }
 
+struct rondo_span {
+    uint64_t start, end;
+};
+
+static inline int rondo_span_order(const void *left, const void *right)
+{
+    uint64_t a = ((const struct rondo_span *)left)->start, b = ((const struct rondo_span *)right)->start;
+    return (a > b) - (a < b);
+}
+
+/* Columns, cells and buckets lie in sections of their own, so that one sorted list does for all. */
+static inline bool rondo_check_apart(struct rondo_slab *slab)
+{
+    struct rondo_span *spans =
+        (struct rondo_span *)malloc((slab->series_count + 1) * (size_t)3 * sizeof *spans);
+    RONDO_RULE(spans, "open", "out of memory");
+    size_t count = 0;
+    for (uint32_t i = 0; i < slab->series_count; i++) {
+        const struct rondo_series *series = &slab->series[i];
+        const uint64_t starts[] = {series->column_offset, rondo_is_shared(series) ? series->cell_offset : 0,
+                                   series->buckets_offset};
+        /* Columns and cells start on records, so that different ones are apart already. */
+        const uint64_t lengths[] = {1, rondo_is_shared(series), series->bucket_count * UINT64_C(8)};
+        for (int j = 0; j < 3; j++) {
+            spans[count].start = starts[j];
+            spans[count].end = starts[j] + lengths[j];
+            count += lengths[j] != 0;
+        }
+    }
+    qsort(spans, count, sizeof *spans, rondo_span_order);
+    bool apart = true;
+    for (size_t i = 1; i < count; i++)
+        apart &= spans[i - 1].end <= spans[i].start;
+    free(spans);
+    RONDO_RULE(apart, "column-shared", "two series have the same column, cell or bucket");
+    return true;
+}
+
 /*
  * Takes in the series registered since. If there are any, all of slab->series and all texts move.
  * All are checked again, because all are copied again. After false, only rondo_close is left.
@@ -546,6 +591,7 @@ static inline bool rondo_refresh(struct rondo_slab *slab)
     free(slab->strings);
     free(slab->series);
     slab->series_count = 0;
+    slab->text_bytes = 0;
     slab->strings = (char *)malloc(strings->length + 1);
     slab->series = (struct rondo_series *)calloc(count + 1, sizeof *slab->series);
     RONDO_RULE(slab->strings && slab->series, "open", "out of memory");
@@ -565,7 +611,7 @@ static inline bool rondo_refresh(struct rondo_slab *slab)
         slab->series_count++;
     }
     slab->series_seen = count;
-    return rondo_check_unique(slab);
+    return rondo_check_unique(slab) && rondo_check_apart(slab);
 }
 
 static inline void rondo_close(struct rondo_slab *slab)
@@ -604,14 +650,12 @@ enum rondo_life { RONDO_ALIVE, RONDO_CLOSED, RONDO_DEAD };
 
 static inline enum rondo_life rondo_life_of(const struct rondo_slab *slab)
 {
-    static const uint8_t unknown[16] = {0};
     struct flock lock;
     memset(&lock, 0, sizeof lock);
     lock.l_type = F_RDLCK;
     lock.l_whence = SEEK_SET;
     lock.l_len = 1;
-    bool other_boot = !slab->this_boot && memcmp(slab->boot_id, unknown, 16);
-    if (!other_boot && !fcntl(slab->fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK)
+    if (!slab->other_boot && !fcntl(slab->fd, F_OFD_GETLK, &lock) && lock.l_type != F_UNLCK)
         return RONDO_ALIVE;
     return rondo_load(slab->bytes + slab->section[RONDO_LIVE].offset + 152) ? RONDO_CLOSED : RONDO_DEAD;
 }
@@ -771,7 +815,7 @@ static inline bool rondo_latest(const struct rondo_slab *slab, const struct rond
         latest->t = view->cursor_ns;
         latest->counter = rondo_load(slab->bytes + series->cell_offset);
         latest->gauge = rondo_f64(latest->counter);
-        if (!latest->t || latest->counter == RONDO_SENTINEL)
+        if (!latest->t || (series->kind == RONDO_GAUGE && latest->counter == RONDO_SENTINEL))
             return false;
     }
     latest->partial = rondo_is_partial(slab, view, latest->t);
@@ -784,35 +828,36 @@ struct rondo_range {
     const struct rondo_series *series;
     const struct rondo_view *view;
     uint64_t next, ended_ns;
-    struct rondo_sample before; /* what to fill from; its t is 0 if there is nothing */
+    struct rondo_sample before; /* what to fill from: zeros if there was nothing */
+    bool known;                 /* whether it is, and has not been overwritten */
 };
 
 static inline struct rondo_range rondo_walk(const struct rondo_slab *slab, const struct rondo_series *series,
                                              const struct rondo_view *view)
 {
     struct rondo_range range;
+    struct rondo_sample newest;
     range.slab = slab;
     range.series = series;
     range.view = view;
     range.next = view->start_ns;
     range.ended_ns = rondo_ended(slab, series);
     rondo_newest(slab, series, view->start_ns, &range.before);
+    rondo_newest(slab, series, UINT64_MAX, &newest); /* later, so that its reach holds for what is before */
+    /* In whole intervals, where no product or sum can overflow */
+    int64_t reach = (int64_t)(newest.t / slab->interval_ns) - slab->slot_count;
+    int64_t before = (int64_t)(range.before.t / slab->interval_ns);
+    int64_t registered = (int64_t)(series->registered_ns / slab->interval_ns);
+    range.known = before ? before >= reach : !rondo_is_point(series) && registered > reach;
     return range;
 }
 
-/* Section 11.4: what an absent slot says of its interval */
-static inline bool rondo_fill(const struct rondo_range *range, uint64_t t, struct rondo_sample *sample)
+/* Section 11.4: whether an absent slot says something of its interval */
+static inline bool rondo_is_filled(const struct rondo_range *range, uint64_t t)
 {
-    const struct rondo_series *series = range->series;
-    uint64_t n = t / range->slab->interval_ns;
-    if (sample->t > t /* the ring lapped meanwhile: t has left the window */
-        || series->kind == RONDO_GAUGE || n < series->registered_ns / range->slab->interval_ns
-        || t > range->view->ticked_ns || (range->ended_ns && n > range->ended_ns / range->slab->interval_ns)
-        || (series->kind == RONDO_COUNTER && !range->before.t))
-        return false;
-    *sample = range->before;
-    sample->filled = true;
-    return true;
+    uint64_t interval = range->slab->interval_ns, n = t / interval;
+    return range->known && range->series->kind != RONDO_GAUGE && n >= range->series->registered_ns / interval
+           && t <= range->view->ticked_ns && (!range->ended_ns || n <= range->ended_ns / interval);
 }
 
 static inline bool rondo_next(struct rondo_range *range, struct rondo_sample *sample)
@@ -821,10 +866,16 @@ static inline bool rondo_next(struct rondo_range *range, struct rondo_sample *sa
         uint64_t t = range->next;
         range->next += range->slab->interval_ns;
         enum rondo_state state = rondo_read(range->slab, range->series, t, sample);
-        if (state == RONDO_PRESENT)
+        if (state == RONDO_PRESENT) {
             range->before = *sample;
-        if (state == RONDO_ABSENT && !rondo_fill(range, t, sample))
-            continue;
+            range->known = true;
+        } else if (state == RONDO_ABSENT) {
+            range->known &= sample->t <= t; /* otherwise overwritten meanwhile, and what it said is lost */
+            if (!rondo_is_filled(range, t))
+                continue;
+            *sample = range->before;
+            sample->filled = true;
+        }
         sample->t = t;
         sample->partial = rondo_is_partial(range->slab, range->view, t);
         return true;
@@ -843,36 +894,20 @@ static inline uint64_t rondo_bucket_start(uint32_t precision, uint64_t index)
     return (index % width + width) << (index / width - 1);
 }
 
-/* The sequences of a column only rise: while their sum stays the same, no slot has been touched. */
-static inline uint64_t rondo_sequences(const struct rondo_slab *slab, const struct rondo_series *series,
-                                       bool *busy)
-{
-    uint64_t sum = 0;
-    *busy = false;
-    for (uint64_t i = 0; i < slab->slot_count; i++) {
-        uint64_t sequence = rondo_load(slab->bytes + series->column_offset + i * series->slot_size);
-        *busy |= sequence % 2;
-        sum += sequence;
-    }
-    return sum;
-}
-
 /*
- * Copies the bucket_count buckets. True if they are as they were at one moment; otherwise each is
- * right by itself. It takes all slots to tell: while the writer opens the next interval, the
- * sequence of the slot that was the newest stays the same.
+ * Copies the bucket_count buckets. True if they are those of newest->count, a slot that was read
+ * before: buckets only grow, so that they are if they add up to it. Otherwise each is right by itself.
  */
 static inline bool rondo_read_buckets(const struct rondo_slab *slab, const struct rondo_series *series,
-                                      uint64_t *counts)
+                                      struct rondo_sample *newest, uint64_t *counts)
 {
+    uint64_t sum = 0;
     for (int i = 0; i < 4; i++) {
-        bool busy_before, busy_after;
-        uint64_t before = rondo_sequences(slab, series, &busy_before);
-        rondo_fence();
+        rondo_newest(slab, series, UINT64_MAX, newest);
+        sum = 0;
         for (uint32_t j = 0; j < series->bucket_count; j++)
-            counts[j] = rondo_load(slab->bytes + series->buckets_offset + j * UINT64_C(8));
-        rondo_fence();
-        if (rondo_sequences(slab, series, &busy_after) == before && !busy_before && !busy_after)
+            sum += counts[j] = rondo_load(slab->bytes + series->buckets_offset + j * UINT64_C(8));
+        if (sum == newest->count)
             return true;
     }
     return false;

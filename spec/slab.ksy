@@ -270,7 +270,7 @@ types:
         io: _root._io
         pos: cell_offset
         size: 128
-        if: access == access::shared
+        if: access == access::shared and (kind == series_kind::gauge or kind == series_kind::counter)
         type:
           switch-on: kind
           cases:

@@ -70,8 +70,9 @@ static void print_sample(const struct rondo_series *series, const struct rondo_s
 static void print_buckets(const struct rondo_slab *slab, const struct rondo_series *series)
 {
     uint64_t counts[65 << 6]; /* more than the format allows with any precision */
+    struct rondo_sample newest;
     const char *comma = "";
-    rondo_read_buckets(slab, series, counts);
+    rondo_read_buckets(slab, series, &newest, counts);
     printf(",\"buckets\":[");
     for (uint32_t i = 0; i < series->bucket_count; i++) {
         if (!counts[i])

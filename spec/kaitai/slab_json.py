@@ -61,31 +61,46 @@ class Column:
     def latest(self, cursor):
         if self.series.access == RondoSlab.Access.shared and self.is_point:
             value = self.series.cell.value
-            return {"t": cursor, "value": number(value)} if cursor and bits(value) != SENTINEL else None
+            is_unset = self.series.kind == Kind.gauge and bits(value) == SENTINEL
+            return {"t": cursor, "value": number(value)} if cursor and not is_unset else None
         t = self.newest(math.inf)
         return {"t": t, **self.held[t]} if t else None
 
     def points(self, window):
+        slots = self.slab.header.slot_count
+        stamps = {t // self.interval % slots: t for t in self.held}
+        base = self.base(window)
         for t in window:
-            if t // self.interval % self.slab.header.slot_count in self.torn:
+            index = t // self.interval % slots
+            if index in self.torn:
                 yield {"t": t, "torn": True}
             elif t in self.held:
+                base = self.carried_over(self.held[t])
                 yield {"t": t, **self.held[t]}
-            elif filled := self.fill(t):
-                yield {"t": t, **filled, "filled": True}
+            elif stamps.get(index, 0) > t:
+                base = None
+            elif base and self.is_filled(t):
+                yield {"t": t, **base, "filled": True}
 
-    def fill(self, t):
+    def base(self, window):
+        """The values that absent slots at the start of the window stand for, or None."""
+        lap = self.slab.header.slot_count * self.interval
+        before, reach = self.newest(window.start), (self.newest(math.inf) or 0) - lap
+        if before:
+            return self.carried_over(self.held[before]) if before >= reach else None
+        if self.is_point or self.series.registered_ns // self.interval * self.interval <= reach:
+            return None
+        return self.carried_over({"count": 0, "sum": 0.0})
+
+    def carried_over(self, values):
+        """What an absent interval that follows has: the totals."""
+        return values if self.is_point else {**values, "min": None, "max": None, "last": None}
+
+    def is_filled(self, t):
         series, n = self.series, t // self.interval
-        if n < series.registered_ns // self.interval or t > self.slab.live.ticked_ns:
-            return None
-        if series.ended_ns and n > series.ended_ns // self.interval:
-            return None
-        before = self.held.get(self.newest(t))
-        if series.kind == Kind.gauge:
-            return None
-        if series.kind == Kind.counter:
-            return before
-        return {**(before or {"count": 0, "sum": 0.0}), "min": None, "max": None, "last": None}
+        has_ended = series.ended_ns and n > series.ended_ns // self.interval
+        is_registered = n >= series.registered_ns // self.interval
+        return series.kind != Kind.gauge and is_registered and not has_ended and t <= self.slab.live.ticked_ns
 
 
 def buckets(series):

@@ -29,6 +29,7 @@ SENTINEL = 0x7FF8524F4E444F31
 BUSY = 2**64 - 1
 INSTANTS = 2**63  # no instant lies beyond
 ATTEMPTS = 64
+TEXTS = 16 << 20  # bytes of all texts of all series together
 
 IDENTITY, TIERS, SERIES, STRINGS, POINTS, DISTRIBUTIONS, CELLS, BUCKETS, LIVE = range(1, 10)
 GAUGE, COUNTER, DISTRIBUTION, HISTOGRAM = range(1, 5)
@@ -121,6 +122,7 @@ class Series:
         rule("series-name", SERIES_NAME.fullmatch(name), "a name is not valid")
         rule("series-name", len(unit) <= 32, "a unit is too long")
         rule("series-name", len(help_text) <= 1024, "a help is too long")
+        self.text_bytes = len(name) + len(unit) + len(help_text) + len(self.raw_labels)
         self.name = name.decode()
         self.unit = decode("series-name", unit)
         self.help = decode("series-name", help_text)
@@ -140,11 +142,8 @@ class Series:
             "the slot size is wrong",
         )
         rule("series-place", columns.has_record_at(self.column_offset), "the column is misplaced")
-        rule(
-            "series-place",
-            slab.sections[CELLS].has_record_at(self.cell_offset) if self.is_shared else not self.cell_offset,
-            "the cell is misplaced",
-        )
+        has_cell = not self.is_shared or slab.sections[CELLS].has_record_at(self.cell_offset)
+        rule("series-place", has_cell, "the cell is misplaced")
         if self.kind != HISTOGRAM:
             rule(
                 "series-place",
@@ -162,6 +161,14 @@ class Series:
             and slab.sections[BUCKETS].contains(self.buckets_offset, 8 * self.bucket_count),
             "the buckets are misplaced",
         )
+
+    def spans(self):
+        """What no other series may have. Columns and cells start on records: other ones are apart."""
+        yield self.column_offset, self.column_offset + 1
+        if self.is_shared:
+            yield self.cell_offset, self.cell_offset + 1
+        if self.kind == HISTOGRAM:
+            yield self.buckets_offset, self.buckets_offset + 8 * self.bucket_count
 
     @property
     def ended_ns(self):
@@ -224,7 +231,7 @@ class Series:
         """The latest value, from the cell if the series is shared, or None if there is none."""
         if self.is_shared:
             word = self.slab._word(self.cell_offset)
-            if not view.cursor_ns or word == SENTINEL:
+            if not view.cursor_ns or (self.kind == GAUGE and word == SENTINEL):
                 return None
             value = word if self.kind == COUNTER else struct.unpack("=d", struct.pack("=Q", word))[0]
             latest = Sample(view.cursor_ns, {"value": value})
@@ -240,8 +247,9 @@ class Series:
     def range(self, view):
         """All intervals of the window of which something is known, in order of time."""
         interval, slots = self.slab.interval_ns, self.slab.slot_count
-        ended_ns = self.ended_ns
-        before = self._newest(view.start_ns)
+        base = self._base(view)
+        registered_ns = self.registered_ns // interval * interval
+        last_ns = min(view.ticked_ns, self.ended_ns or BUSY)
         for t in range(view.start_ns, view.end_ns, interval):
             try:
                 held = self._read_slot(t // interval % slots)
@@ -249,49 +257,44 @@ class Series:
                 yield Sample(t, torn=True, partial=self._is_partial(t, view))
                 continue
             if held and held.t == t:
-                before = sample = held
+                base = self._carried_over(held)
+                held.partial = self._is_partial(t, view)
+                yield held
             elif held and held.t > t:
-                continue  # the ring lapped meanwhile: t has left the window
-            else:
-                sample = self._fill(t, before, view, ended_ns)
-            if sample:
-                sample.partial = self._is_partial(t, view)
-                yield sample
+                base = None  # overwritten meanwhile, and with it what the next ones would follow from
+            elif base and self.kind != GAUGE and registered_ns <= t <= last_ns:
+                yield Sample(t, dict(base), filled=True, partial=self._is_partial(t, view))
 
-    def _fill(self, t, before, view, ended_ns):
-        """Section 11.4: what an absent slot says of its interval."""
+    def _base(self, view):
+        """Section 11.4: the values that absent slots at the start of the window stand for, or None."""
         interval = self.slab.interval_ns
-        n = t // interval
-        if (
-            n < self.registered_ns // interval
-            or t > view.ticked_ns
-            or (ended_ns and n > ended_ns // interval)
-            or self.kind == GAUGE
-            or (self.kind == COUNTER and before is None)
-        ):
+        before = self._newest(view.start_ns)
+        newest = self._newest(BUSY)  # later, so that the reach holds for what is before
+        reach = newest.t - self.slab.slot_count * interval if newest else -1
+        if before:
+            return self._carried_over(before) if before.t >= reach else None
+        if self.is_point or self.registered_ns // interval * interval <= reach:
             return None
-        if self.kind == COUNTER:
-            return Sample(t, dict(before.values), filled=True)
-        totals = before.values if before else {"count": 0, "sum": 0.0}
-        nothing = dict.fromkeys(("min", "max", "last"))
-        return Sample(t, {"count": totals["count"], "sum": totals["sum"], **nothing}, filled=True)
+        return self._carried_over(Sample(0, {"count": 0, "sum": 0.0}))
 
-    def _sequences(self):
-        first, step = self.column_offset // 8, self.slot_size // 8
-        return self.slab._words[first : first + step * self.slab.slot_count : step].tolist()
+    def _carried_over(self, sample):
+        """What an absent interval that follows has: the totals."""
+        if self.is_point:
+            return sample.values
+        nothing = dict.fromkeys(("min", "max", "last"))
+        return {"count": sample.values["count"], "sum": sample.values["sum"], **nothing}
 
     def buckets(self):
         """(lower, upper, count) of all buckets that are not empty; the last has no upper end.
 
-        They are as they were at one moment if the writer leaves one, otherwise each is right by
-        itself. It takes the sequences of all slots to tell: while the writer opens the next interval,
-        that of the slot that was the newest stays the same.
+        Buckets only grow. So they are as of the newest slot, read before them, if they add up to its
+        count; otherwise, after a few attempts, each is right by itself.
         """
         first = self.buckets_offset // 8
         for _ in range(4):
-            before = self._sequences()
+            newest = self._newest(BUSY)
             counts = self.slab._words[first : first + self.bucket_count].tolist()
-            if self._sequences() == before and not any(sequence % 2 for sequence in before):
+            if sum(counts) == (newest.values["count"] if newest else 0):
                 break
         ends = [bucket_start(self.bucket_precision, i) for i in range(self.bucket_count)] + [None]
         return [(ends[i], ends[i + 1], count) for i, count in enumerate(counts) if count]
@@ -427,7 +430,8 @@ class Slab:
         before = self.interval_ns
         for i in range(section.record_count):
             interval, slots = struct.unpack_from("<QQ", tiers, i * section.record_size)
-            rule("tiers", interval and interval % before == 0, "an interval is no multiple")
+            longer = interval >= before + (i > 0)
+            rule("tiers", longer and interval % before == 0, "an interval is no multiple, or no longer")
             rule("tiers", slots, "a tier keeps nothing")
             itself = (interval, slots) == (self.interval_ns, self.slot_count)
             rule("tiers", i or itself, "tier 0 is not the slab itself")
@@ -440,7 +444,10 @@ class Slab:
             "<16s16sIIIIQQ", identity
         )
         self.incarnation, self.boot_id = incarnation, boot_id
-        self.is_this_boot = any(boot_id) and boot_id == present_boot()
+        present = present_boot()
+        is_known = any(boot_id) and present is not None  # otherwise it is neither this boot nor another
+        self.is_this_boot = is_known and boot_id == present
+        self.is_other_boot = is_known and boot_id != present
         self.is_simulated = bool(flags & 1)
         self.anchor_ns = realtime - monotonic
         rule("identity", any(incarnation), "the incarnation is zero")
@@ -466,23 +473,29 @@ class Slab:
         count = self._word(live.offset + 128)
         rule("series-count", count <= self.series_capacity, "more series than the slab has room for")
         self._check_identity()
-        series = []
+        series, text_bytes = [], 0
         for i in range(count):
             at = records.offset + i * records.record_size
             record = self._map[at : at + 128]
             if record[0] in KINDS:
                 series.append(Series(self, record[0], record, at))
+                text_bytes += series[-1].text_bytes
+                rule("text-bounds", text_bytes <= TEXTS, "the texts are more than 16 MiB together")
         kinds = {}
         for one in series:
             is_alike = kinds.setdefault(one.name, one.kind) == one.kind
             rule("series-unique", is_alike, "two series of one name have different kinds")
         names = {(one.name, one.raw_labels) for one in series}
         rule("series-unique", len(names) == len(series), "two series have the same name and labels")
+        # Columns, cells and buckets lie in sections of their own, so that one sorted list does for all.
+        spans = sorted(span for one in series for span in one.spans())
+        apart = all(before[1] <= after[0] for before, after in zip(spans, spans[1:]))
+        rule("column-shared", apart, "two series have the same column, cell or bucket")
         self.series = series
 
     def life(self):
         """Whether the writer is there ("live"), has gone in good order ("closed"), or not ("dead")."""
-        if self.is_this_boot or not any(self.boot_id):
+        if not self.is_other_boot:
             ask = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, 0, 1, 0)
             answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, ask)
             if struct.unpack_from("h", answer)[0] != fcntl.F_UNLCK:
