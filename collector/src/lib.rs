@@ -1,1 +1,4 @@
-//! The collector.
+//! The collector, and the `rondo` command.
+
+pub mod bench;
+pub mod demo;

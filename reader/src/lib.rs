@@ -41,6 +41,7 @@ mod liveness;
 mod mapping;
 mod point;
 mod range;
+mod remove;
 mod scan;
 mod sigbus;
 mod slab;

@@ -146,6 +146,10 @@ impl Slab {
         self.mapping.file_id()
     }
 
+    pub(crate) fn mapping(&self) -> &Mapping {
+        &self.mapping
+    }
+
     /// Whether its file was cut short. From then on all reads are [`Error::Lost`].
     pub fn is_lost(&self) -> bool {
         self.mapping.is_lost()

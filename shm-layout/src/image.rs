@@ -109,8 +109,10 @@ impl<'m> Image<'m> {
         while !rest.is_empty() {
             let skip = (at % 8) as usize;
             let word_offset = (at - skip as u64) as usize;
-            // SAFETY: the word that a byte below `len` lies in is readable (2), aligned (1), atomic (3).
-            let word = unsafe { self.base.add(word_offset).cast::<AtomicU64>().as_ref() };
+            // SAFETY: the word that a byte below `len` lies in is inside the readable bytes (2).
+            let word = unsafe { self.base.add(word_offset) };
+            // SAFETY: readable (2), aligned (1), atomic (3).
+            let word: &AtomicU64 = unsafe { word.cast().as_ref() };
             let bytes = word.load(Ordering::Relaxed).to_le_bytes();
             let n = rest.len().min(8 - skip);
             let (now, later) = rest.split_at_mut(n);

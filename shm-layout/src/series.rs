@@ -213,7 +213,7 @@ impl Series {
         let pool = layout.section(pool);
         let column_bytes = u64::from(slot_size) * layout.axis.slot_count();
         if slot_size < slot
-            || slot_size % slot != 0
+            || !slot_size.is_multiple_of(slot)
             || !pool.has_record_at(column_offset)
             || column_bytes > u64::from(pool.record_size)
         {
@@ -243,7 +243,7 @@ impl Series {
                 let bytes = u64::from(buckets.count) * 8;
                 let fits = layout.section(SectionKind::Buckets).covers(buckets.offset, bytes);
                 if !fits
-                    || buckets.offset % 8 != 0
+                    || !buckets.offset.is_multiple_of(8)
                     || !(2..=buckets::count_max(buckets.precision.min(buckets::PRECISION_MAX)))
                         .contains(&buckets.count)
                     || buckets.precision > buckets::PRECISION_MAX

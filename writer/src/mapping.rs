@@ -320,8 +320,10 @@ impl Buckets {
     #[inline(always)]
     pub(crate) fn of(&self, sample: f64) -> &AtomicU64 {
         let index = buckets::index(sample, self.precision, self.count);
-        // SAFETY: `index` returns less than `count`, and the invariant; `owner` keeps the memory.
-        unsafe { self.first.add(index).as_ref() }
+        // SAFETY: `index` returns less than `count`: one of the words of the invariant.
+        let bucket = unsafe { self.first.add(index) };
+        // SAFETY: the invariant; `owner` keeps the memory in place for as long as `self` lives.
+        unsafe { bucket.as_ref() }
     }
 }
 

@@ -1,0 +1,132 @@
+//! `rondo demo`: machines record themselves, one is killed, and all is read back from outside.
+//!
+//! The machines are processes of this same program ([`machine`]). The parent never writes to a slab:
+//! it starts them, kills one with SIGKILL in the middle of its life, waits for the others, and then
+//! reads what is there ([`report`]).
+
+pub mod machine;
+pub mod report;
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use rondo_reader::{Bus, Limits, Slab};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What the demo does.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The bus directory.
+    pub bus: PathBuf,
+    /// How many machines.
+    pub machines: u32,
+    /// How many ticks each lives.
+    pub seconds: u64,
+}
+
+/// A machine as its parent saw it.
+#[derive(Debug)]
+pub struct Witness {
+    /// Its name.
+    pub instance: String,
+    /// Whether it was killed.
+    pub killed: bool,
+    /// Starts of the intervals that it reported, in order.
+    pub ticks: Vec<u64>,
+}
+
+/// Runs the machines and returns what was seen of them.
+///
+/// # Errors
+/// The bus is not usable, or a machine cannot be started or fails.
+pub fn run(settings: &Settings) -> anyhow::Result<Vec<Witness>> {
+    make_bus(&settings.bus)?;
+    remove_earlier_demos(&settings.bus)?;
+    let victim = settings.machines / 2;
+    let machines = (0..settings.machines)
+        .map(|i| Machine::start(settings, i, settings.machines > 1 && i == victim))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let bar = ProgressBar::new(settings.seconds).with_style(
+        ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} s").unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar.set_message(format!("{} machines recording", settings.machines));
+    let started = Instant::now();
+    let mut to_kill = Some(victim as usize).filter(|_| settings.machines > 1);
+    let mut machines = machines;
+    while machines.iter_mut().any(|machine| !machine.is_over()) {
+        std::thread::sleep(Duration::from_millis(50));
+        bar.set_position(started.elapsed().as_secs().min(settings.seconds));
+        // In the middle of its life and of an interval.
+        if let Some(i) = to_kill && started.elapsed().as_millis() as u64 > settings.seconds * 500 + 200 {
+            machines[i].child.kill().context("cannot kill a machine")?;
+            bar.set_message(format!("killed {}", machines[i].instance));
+            to_kill = None;
+        }
+    }
+    bar.finish_and_clear();
+    machines.into_iter().map(Machine::finish).collect()
+}
+
+/// Makes the bus directory if it is the default one; anything else has to exist.
+fn make_bus(bus: &Path) -> anyhow::Result<()> {
+    if bus == Path::new(rondo_writer::DEFAULT_BUS) && !bus.exists() {
+        std::fs::create_dir(bus).with_context(|| format!("cannot make {}", bus.display()))?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
+        std::fs::set_permissions(bus, mode)?;
+    }
+    anyhow::ensure!(bus.is_dir(), "bus directory {} does not exist; create it, or leave --bus out", bus.display());
+    Ok(())
+}
+
+/// Slabs stay after their machines, so those of the last demo are removed by the next.
+fn remove_earlier_demos(bus: &Path) -> anyhow::Result<()> {
+    let bus = Bus::open(bus, &Limits::default())?;
+    let paths: Vec<_> = bus.slabs().filter(|slab| is_demo(slab)).map(|slab| slab.path().to_owned()).collect();
+    for path in paths {
+        Slab::open(&path, &Limits::default())?.remove()?;
+    }
+    Ok(())
+}
+
+fn is_demo(slab: &Slab) -> bool {
+    slab.identity().labels.iter().any(|(name, value)| name == "demo" && value == "true")
+}
+
+struct Machine {
+    instance: String,
+    child: Child,
+    ticks: std::thread::JoinHandle<Vec<u64>>,
+    is_victim: bool,
+}
+
+impl Machine {
+    fn start(settings: &Settings, index: u32, is_victim: bool) -> anyhow::Result<Self> {
+        let instance = format!("demo-{}", index + 1);
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let mut child = Command::new(program)
+            .arg("demo-machine")
+            .arg("--bus")
+            .arg(&settings.bus)
+            .args(["--instance", &instance, "--seconds", &settings.seconds.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start a machine")?;
+        let lines = BufReader::new(child.stdout.take().context("a machine has no output")?).lines();
+        let ticks = std::thread::spawn(move || lines.map_while(Result::ok).filter_map(|l| l.parse().ok()).collect());
+        Ok(Self { instance, child, ticks, is_victim })
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
+    fn finish(mut self) -> anyhow::Result<Witness> {
+        let status = self.child.wait()?;
+        let ticks = self.ticks.join().map_err(|_| anyhow::anyhow!("cannot read what {} said", self.instance))?;
+        anyhow::ensure!(status.success() || self.is_victim, "machine {} failed: {status}", self.instance);
+        Ok(Witness { instance: self.instance, killed: !status.success(), ticks })
+    }
+}

@@ -1,0 +1,200 @@
+//! What of a demo's machines is in their slabs, read back by a process that wrote none of it.
+
+use super::Witness;
+use anyhow::Context;
+use rondo_reader::{Bus, Limits, Liveness, Point, PointValue, Slab};
+use rondo_shm_layout::{Kind, Series};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::fmt::Write;
+use std::path::Path;
+
+/// The whole demo.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// In the order they were started.
+    pub machines: Vec<MachineReport>,
+}
+
+/// One machine.
+#[derive(Debug, Serialize)]
+pub struct MachineReport {
+    /// Its name.
+    pub instance: String,
+    /// Intervals from the first to the last tick that it reported.
+    pub expected_points: usize,
+    /// Those of them in which every series that is recorded at a tick has a point.
+    pub points: usize,
+    /// Those in which one has none.
+    pub gaps: usize,
+    /// Whether it was killed.
+    pub killed: bool,
+    /// Series in its slab.
+    pub series: usize,
+    /// `live`, `closed` or `dead`.
+    pub state: &'static str,
+    /// Where its slab is.
+    pub path: String,
+    #[serde(skip)]
+    lines: Vec<Line>,
+}
+
+/// A series worth looking at.
+#[derive(Debug)]
+struct Line {
+    title: String,
+    sparkline: String,
+    latest: String,
+}
+
+impl Report {
+    /// Reads every machine's slab.
+    ///
+    /// # Errors
+    /// A slab is missing or not readable.
+    pub fn read(bus: &Path, witnesses: &[Witness]) -> anyhow::Result<Self> {
+        let bus = Bus::open(bus, &Limits::default())?;
+        let machines = witnesses.iter().map(|witness| {
+            let slab = bus.find(&witness.instance).max_by_key(|slab| slab.identity().created_monotonic_ns);
+            let slab = slab.with_context(|| format!("{} left no slab on the bus", witness.instance))?;
+            MachineReport::read(slab, witness)
+        });
+        Ok(Self { machines: machines.collect::<anyhow::Result<_>>()? })
+    }
+
+    /// Whether nothing is missing.
+    pub fn is_complete(&self) -> bool {
+        self.machines.iter().all(|machine| machine.gaps == 0 && machine.expected_points > 0)
+    }
+}
+
+impl MachineReport {
+    fn read(slab: &Slab, witness: &Witness) -> anyhow::Result<Self> {
+        let (first, last) = (witness.ticks.first().copied(), witness.ticks.last().copied());
+        let (first, last) = first.zip(last).with_context(|| format!("{} never ticked", witness.instance))?;
+        let interval = slab.layout().axis.interval_ns();
+        let view = slab.view()?;
+        let expected_points = ((last - first) / interval + 1) as usize;
+
+        let (mut lines, mut complete) = (Vec::new(), None::<HashSet<u64>>);
+        for series in slab.series() {
+            let points = slab.range(series, &view, first, last)?;
+            if is_recorded_at_ticks(series) {
+                let present = points.iter().filter(|point| is_recorded(point)).map(|point| point.t).collect();
+                complete = Some(match complete {
+                    Some(so_far) => &so_far & &present,
+                    None => present,
+                });
+            }
+            if is_interesting(series) {
+                lines.push(Line::new(series, &points, (first, last, interval)));
+            }
+        }
+        let points = complete.map_or(0, |complete| complete.len());
+        Ok(Self {
+            instance: witness.instance.clone(),
+            expected_points,
+            points,
+            gaps: expected_points - points.min(expected_points),
+            killed: witness.killed,
+            series: slab.series().len(),
+            state: slab.liveness().map(Liveness::as_str)?,
+            path: slab.path().display().to_string(),
+            lines,
+        })
+    }
+
+    /// The series worth looking at, one a line.
+    pub fn sparklines(&self) -> String {
+        let width = self.lines.iter().map(|line| line.title.len()).max().unwrap_or(0);
+        self.lines.iter().fold(String::new(), |mut text, line| {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "  {:width$}  {}  {}", line.title, line.sparkline, line.latest);
+            text
+        })
+    }
+}
+
+/// The machine's main thread records these at each tick; the worker's depend on its phase.
+fn is_recorded_at_ticks(series: &Series) -> bool {
+    const WORKERS: [&str; 5] = ["work_", "disk_", "sleep_", "tick_lateness", "demo_"];
+    !WORKERS.iter().any(|prefix| series.name.starts_with(prefix))
+}
+
+fn is_recorded(point: &Point) -> bool {
+    !point.filled && !matches!(point.value, PointValue::Torn)
+}
+
+fn is_interesting(series: &Series) -> bool {
+    const INTERESTING: [&str; 6] = [
+        "process_user_cpu_ns_total",
+        "io_written_chars_total",
+        "process_rss_bytes",
+        "work_burst_duration_ns",
+        "disk_write_duration_ns",
+        "work_iterations_total",
+    ];
+    INTERESTING.contains(&series.name.as_str())
+}
+
+impl Line {
+    /// Gauges as they are, counters by their increase, distributions by their mean: one bar a second.
+    fn new(series: &Series, points: &[Point], (first, last, interval): (u64, u64, u64)) -> Self {
+        let mut bars = vec![None; ((last - first) / interval + 1) as usize];
+        let mut before = None;
+        for point in points {
+            let value = match (point.value, before) {
+                (PointValue::Gauge(value), _) => Some(value),
+                (PointValue::Counter(total), Some((earlier, _))) => Some(total.wrapping_sub(earlier) as f64),
+                (PointValue::Distribution { count, sum, .. }, Some((earlier, earlier_sum))) if count > earlier => {
+                    Some((sum - earlier_sum) / (count - earlier) as f64)
+                }
+                _ => None,
+            };
+            before = match point.value {
+                PointValue::Counter(total) => Some((total, 0.0)),
+                PointValue::Distribution { count, sum, .. } => Some((count, sum)),
+                PointValue::Gauge(_) | PointValue::Torn => before,
+            };
+            if let Some(bar) = bars.get_mut(((point.t - first) / interval) as usize) {
+                *bar = value;
+            }
+        }
+        let what = match series.kind {
+            Kind::Gauge => "value",
+            Kind::Counter => "per second",
+            Kind::Distribution | Kind::Histogram => "mean",
+        };
+        let latest = bars.iter().rev().flatten().next().copied().unwrap_or(f64::NAN);
+        Self {
+            title: format!("{} ({what})", series.name),
+            sparkline: sparkline(&bars),
+            latest: format!("{} {}", rounded(latest), series.unit),
+        }
+    }
+}
+
+/// One block for each value from the least to the greatest, a space where there is none.
+fn sparkline(values: &[Option<f64>]) -> String {
+    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let known = || values.iter().flatten().copied();
+    let (least, greatest) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
+    let range = if greatest > least { greatest - least } else { 1.0 };
+    values.iter().map(|value| value.map_or(' ', |v| BLOCKS[((v - least) / range * 7.0).round() as usize])).collect()
+}
+
+fn rounded(value: f64) -> String {
+    if value.is_nan() { "nothing".into() } else if value.abs() < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sparkline_spans_from_least_to_greatest_and_shows_gaps() {
+        assert_eq!(sparkline(&[Some(0.0), None, Some(7.0), Some(3.0)]), "▁ █▄");
+        assert_eq!(sparkline(&[Some(5.0), Some(5.0)]), "▁▁");
+        assert_eq!(sparkline(&[None]), " ");
+    }
+}
