@@ -1,0 +1,71 @@
+# What people and CI run. `make` alone lists the targets.
+#
+# Every target installs what it needs and lacks: system packages with apt-get (as root or with
+# sudo), crates through cargo, the two foreign packages that test the specification through npm and pip.
+
+CARGO ?= cargo
+APT_GET ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo apt-get)
+TOOLS := target/tools
+DENY := $(TOOLS)/bin/cargo-deny
+SKIP_LOG := target/skipped-tests
+
+# Command and package that has it.
+NEEDS_DEMO := cc=gcc
+NEEDS_TEST := cc=gcc python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind
+
+.PHONY: help
+help: ## Show this
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
+
+# Installs the packages of the commands that are missing: $(call install,command=package …).
+define install
+@command -v $(CARGO) >/dev/null || { echo "rondo needs Rust: install rustup, then try again" >&2; exit 1; }
+@missing=""; for need in $(1); do command -v "$${need%%=*}" >/dev/null || missing="$$missing $${need#*=}"; done; \
+if [ -n "$$missing" ]; then \
+  echo "installing:$$missing"; \
+  { $(APT_GET) update -qq && $(APT_GET) install -y -qq --no-install-recommends $$missing; } >&2 \
+    || { echo "cannot install:$$missing; install them by hand, then try again" >&2; exit 1; }; \
+fi
+endef
+
+.PHONY: demo
+demo: ## Machines record themselves for 45 s, one is killed, all is read back
+	$(call install,$(NEEDS_DEMO))
+	$(CARGO) build --release --quiet -p rondo-collector
+	target/release/rondo demo $(DEMO)
+
+.PHONY: test
+test: setup check loom ## Everything CI runs: checks, tests, model checking
+	@mkdir -p target && : > $(SKIP_LOG)
+	RONDO_SKIP_LOG=$(abspath $(SKIP_LOG)) $(CARGO) test --locked
+	@cat $(SKIP_LOG); echo "skipped tests: $$(wc -l < $(SKIP_LOG))"
+
+.PHONY: setup
+setup: $(DENY)
+	$(call install,$(NEEDS_TEST))
+	@python3 -c 'import ensurepip' 2>/dev/null || $(APT_GET) install -y -qq --no-install-recommends python3-venv >&2
+	tests/foreign.sh
+
+$(DENY):
+	$(call install,cc=gcc)
+	$(CARGO) install --quiet --locked --debug --root $(TOOLS) cargo-deny --version 0.20.2
+
+.PHONY: check
+check: $(DENY) ## Format, lints, documentation, licences
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
+	$(DENY) --log-level error check licenses bans sources
+	@found=$$($(DENY) --log-level error check advisories 2>&1) && echo "advisories: none" || \
+	  if echo "$$found" | grep -q "failed to fetch"; then \
+	    echo "SKIPPED advisories: the advisory database is out of reach"; \
+	  else echo "$$found" >&2; exit 1; fi
+
+.PHONY: loom
+loom: ## Explore the protocol's interleavings (about 1 min)
+	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p rondo-shm-layout --test loom
+
+.PHONY: bench
+bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
+	$(call install,cc=gcc valgrind=valgrind)
+	$(CARGO) run --release --quiet -p rondo-benches
