@@ -36,11 +36,12 @@ impl Counter {
     /// Adds as of `now_ns`, slab time from [`Clock::now`]. Wraps at 2^64.
     #[inline]
     pub fn add_at(&mut self, now_ns: u64, increment: u64) {
-        let total = self.total().wrapping_add(increment);
+        let word = &self.column.slot().words()[0];
         if self.column.holds(now_ns) {
-            self.column.slot().words()[0].store(total, Ordering::Relaxed);
+            let total = word.load(Ordering::Relaxed).wrapping_add(increment);
+            word.store(total, Ordering::Relaxed);
         } else {
-            self.open(now_ns, total);
+            self.open(now_ns, self.total().wrapping_add(increment));
         }
     }
 
@@ -63,9 +64,13 @@ impl Counter {
     }
 
     /// The total so far.
-    #[inline(always)]
+    #[inline]
     pub fn total(&self) -> u64 {
-        self.column.slot().words()[0].load(Ordering::Relaxed)
+        let slot = self.column.slot();
+        match slot.stamp() {
+            0 => 0,
+            _ => slot.words()[0].load(Ordering::Relaxed),
+        }
     }
 
     #[inline(never)]

@@ -33,12 +33,15 @@ struct Series {
 ///
 /// All share one hint: start and slot of the newest interval that any of them was opened for.
 /// A slot that holds the hint's interval is its series' newest, so a record into it needs nothing
-/// of the series itself.
+/// of the series itself. That is so because no series is ever ahead of the hint: neither a record
+/// nor the registration of a series that has slots already leaves it behind.
 pub(crate) struct Held {
     slab: Arc<SlabMemory>,
     axis: Axis,
     hint_ns: Cell<u64>,
     hint_slot: Cell<u64>,
+    /// The axis's; 0 while there is no hint, so that none holds no time at all.
+    hint_interval_ns: Cell<u64>,
     pub(crate) slab_tag: u32,
     series: Vec<Series>,
 }
@@ -51,6 +54,7 @@ impl Held {
             axis,
             hint_ns: Cell::new(0),
             hint_slot: Cell::new(0),
+            hint_interval_ns: Cell::new(0),
             slab_tag,
             series: Vec::new(),
         }
@@ -67,6 +71,7 @@ impl Held {
                     None => None,
                 };
                 let (newest_ns, newest_slot) = self.newest(&entry);
+                self.raise_hint(newest_ns, newest_slot);
                 let (newest_ns, newest_slot) = (Cell::new(newest_ns), Cell::new(newest_slot));
                 self.series.push(Series {
                     entry,
@@ -100,15 +105,24 @@ impl Held {
         };
         (0..self.axis.slot_count())
             .map(|i| (stamp(i), i))
-            .max()
+            // The first of a column never written.
+            .max_by_key(|&(stamp, i)| (stamp, std::cmp::Reverse(i)))
             .unwrap_or_default()
+    }
+
+    fn raise_hint(&self, start_ns: u64, slot: u64) {
+        if start_ns > self.hint_ns.get() {
+            self.hint_ns.set(start_ns);
+            self.hint_slot.set(slot);
+            self.hint_interval_ns.set(self.axis.interval_ns());
+        }
     }
 
     /// See [`Writer::record`](crate::Writer::record).
     #[inline(always)]
     pub(crate) fn record(&self, handle: SeriesHandle, value: f64, now_ns: u64) {
         let column = u64::from(handle.column_line) * 64;
-        if self.axis.holds(self.hint_ns.get(), now_ns) {
+        if now_ns.wrapping_sub(self.hint_ns.get()) < self.hint_interval_ns.get() {
             if !handle.kind.is_distribution() {
                 let slot = self.slab.image().point_slot(column + self.hint_slot.get() * 16);
                 if let Some(slot) = slot.filter(|slot| slot.stamp() == self.hint_ns.get()) {
@@ -206,11 +220,7 @@ impl Held {
             };
         series.newest_ns.set(start);
         series.newest_slot.set(slot);
-        // Never back: only then is a slot that holds the hint's interval its series' newest.
-        if start > self.hint_ns.get() {
-            self.hint_ns.set(start);
-            self.hint_slot.set(slot);
-        }
+        self.raise_hint(start, slot);
         self.slab.live().raise_cursor(start);
         Some(start)
     }

@@ -360,6 +360,7 @@ pub(crate) struct Column<S> {
     // 1. `first` points to `slot_count` slots of type S without gaps, in the memory of `owner`;
     // 2. `current` is one of them.
     current: NonNull<S>,
+    /// The axis's; 0 while nothing was written, so that an unwritten slot holds no time at all.
     interval_ns: u64,
     first: NonNull<S>,
     slot_count: u32,
@@ -380,10 +381,9 @@ impl<S: Slot> Column<S> {
         // Invariant 1: both ends are inside, aligned, and as far apart as an array's would be.
         S::at(image, offset + u64::from(slot_count - 1) * size_of::<S>() as u64)?;
         let first = NonNull::from(first);
-        let interval_ns = owner.axis().interval_ns();
         let mut column = Self {
             current: first,
-            interval_ns,
+            interval_ns: 0,
             first,
             slot_count,
             index,
@@ -391,10 +391,13 @@ impl<S: Slot> Column<S> {
         };
         let newest = (0..slot_count).max_by_key(|&i| {
             column.seek(i);
-            // Ties go to the last of them, and slot 0 is right for a column never written.
+            // The first of a column never written.
             (column.slot().stamp(), std::cmp::Reverse(i))
         });
         column.seek(newest?);
+        if column.slot().stamp() != 0 {
+            column.interval_ns = owner.axis().interval_ns();
+        }
         Some(column)
     }
 
@@ -448,6 +451,7 @@ impl<S: Slot> Column<S> {
         let axis = self.owner.axis();
         let start = crate::admit::admit(&self.owner, self.slot().stamp(), now_ns)?;
         self.seek(u32::try_from(axis.slot_index(start)).ok()?);
+        self.interval_ns = axis.interval_ns();
         Some(start)
     }
 
