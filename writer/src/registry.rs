@@ -166,7 +166,7 @@ impl Registry {
         if let Some((entry, unit)) = self.by_name.get(&key) {
             let differs = [
                 ("kind", entry.kind != request.kind),
-                ("unit", *unit != request.unit),
+                ("unit", unit.as_str() != request.unit.as_str()),
                 ("access", entry.access != access),
                 (
                     "resolution",
@@ -250,13 +250,21 @@ impl Registry {
             }
             None => None,
         };
-        let text = |registry: &mut Self, bytes: &[u8]| {
-            registry.intern(slab, bytes).ok_or_else(|| {
-                let max = layout.section(SectionKind::Strings).record_count;
-                full("bytes for names, helps and labels", max, "strings_max")
-            })
-        };
         let index = slab.live().directory().published() as u32;
+        let record_offset = layout
+            .section(SectionKind::Series)
+            .record_offset(u64::from(index))
+            .ok_or_else(|| full("descriptors", layout.header.series_capacity.get(), "series_max"))?;
+        let texts = [
+            request.name.as_bytes(),
+            request.unit.as_str().as_bytes(),
+            request.help.as_bytes(),
+            labels,
+        ];
+        let [name, unit, help, labels] = self.intern(slab, texts).ok_or_else(|| {
+            let max = layout.section(SectionKind::Strings).record_count;
+            full("bytes for names, helps and labels", max, "strings_max")
+        })?;
         let descriptor = SeriesDescriptor {
             kind: request.kind as u8,
             access: access as u8,
@@ -266,19 +274,17 @@ impl Registry {
             column_offset: column_offset.into(),
             registered_ns: now_ns.into(),
             ended_ns: 0.into(),
-            name: text(self, request.name.as_bytes())?,
-            unit: text(self, request.unit.as_str().as_bytes())?,
-            help: text(self, request.help.as_bytes())?,
-            labels: text(self, labels)?,
+            name,
+            unit,
+            help,
+            labels,
             cell_offset: cell_offset.into(),
             buckets_offset: buckets.map_or(0, |b| b.offset).into(),
             bucket_count: buckets.map_or(0, |b| b.count).into(),
             reserved_tail: [0; 12],
         };
-        layout
-            .section(SectionKind::Series)
-            .record_offset(u64::from(index))
-            .and_then(|at| slab.image().store(at, descriptor.as_bytes()))
+        slab.image()
+            .store(record_offset, descriptor.as_bytes())
             .ok_or_else(|| full("descriptors", layout.header.series_capacity.get(), "series_max"))?;
         if request.kind.is_distribution() {
             self.distributions_used += 1;
@@ -297,29 +303,39 @@ impl Registry {
         })
     }
 
-    /// Stores a text once, padded to whole words.
-    fn intern(&mut self, slab: &SlabMemory, bytes: &[u8]) -> Option<TextRef> {
-        if bytes.is_empty() {
-            return Some(TextRef::default());
-        }
-        if let Some(text) = self.texts.get(bytes) {
-            return Some(*text);
-        }
+    /// Stores texts, each once and padded to whole words: all of them, or none if there is no room.
+    fn intern<const N: usize>(&mut self, slab: &SlabMemory, texts: [&[u8]; N]) -> Option<[TextRef; N]> {
         let section = slab.layout.section(SectionKind::Strings);
-        let offset = section.offset + self.strings_used;
-        let mut padded = bytes.to_vec();
-        padded.resize(bytes.len().next_multiple_of(8), 0);
-        let fits = section.covers(offset, padded.len() as u64);
-        fits.then(|| slab.image().store(offset, &padded)).flatten()?;
-        self.strings_used += padded.len() as u64;
-        let length = u32::try_from(bytes.len()).ok()?;
-        let text = TextRef {
-            offset: offset.into(),
-            length: length.into(),
-            reserved: 0.into(),
-        };
-        self.texts.insert(bytes.to_vec(), text);
-        Some(text)
+        let mut used = self.strings_used;
+        let mut refs = [TextRef::default(); N];
+        for (i, bytes) in texts.into_iter().enumerate() {
+            let earlier = texts[..i].iter().position(|text| *text == bytes);
+            if bytes.is_empty() {
+                continue;
+            } else if let Some(known) = self.texts.get(bytes).copied().or(earlier.map(|j| refs[j])) {
+                refs[i] = known;
+                continue;
+            }
+            refs[i] = TextRef {
+                offset: (section.offset + used).into(),
+                length: u32::try_from(bytes.len()).ok()?.into(),
+                reserved: 0.into(),
+            };
+            used += (bytes.len() as u64).next_multiple_of(8);
+            if used > section.length {
+                return None;
+            }
+        }
+        for (text, bytes) in refs.iter().zip(texts).filter(|(_, bytes)| !bytes.is_empty()) {
+            let mut padded = bytes.to_vec();
+            padded.resize(bytes.len().next_multiple_of(8), 0);
+            if !self.texts.contains_key(bytes) {
+                slab.image().store(text.offset.get(), &padded)?;
+                self.texts.insert(bytes.to_vec(), *text);
+            }
+        }
+        self.strings_used = used;
+        Some(refs)
     }
 }
 
