@@ -1,13 +1,13 @@
 //! What a writer is made of, and the ways to make it.
 
 use crate::clock::TimeSource;
-use crate::create::{Image, fill, into_directory, into_file};
+use crate::create::{Image, Made, into_directory, into_file, into_private_memory};
 use crate::error::{CreateError, ReopenError};
-use crate::mapping::{Memory, SlabMemory};
+use crate::mapping::SlabMemory;
 use crate::origin::Origin;
 use crate::schema::SchemaConfig;
 use crate::slab::Slab;
-use crate::writer::{Warning, Writer};
+use crate::writer::Writer;
 use rondo_shm_layout::{encode_labels, names};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -107,7 +107,7 @@ impl Builder {
         };
         let bus = self.bus.clone().or_else(from_environment);
         let directory = crate::create::open_bus(bus.as_deref())?;
-        self.create_each(|image, incarnation_name| into_directory(&directory, image, incarnation_name))
+        self.create_each(|image, name| into_directory(&directory, image, name))
     }
 
     /// Creates the slabs in an open directory: for a VMM that will be jailed, inside its jail or out.
@@ -139,11 +139,7 @@ impl Builder {
     /// # Errors
     /// Those of [`CreateError`] that are about names and schemas.
     pub fn create_private(self) -> Result<Writer, CreateError> {
-        self.create_each(|image, _| {
-            let memory = Memory::private(image.size());
-            fill(&memory, image)?;
-            Ok((memory, None, Vec::new()))
-        })
+        self.create_each(|image, _| into_private_memory(image))
     }
 
     /// Goes on with a slab whose writer is gone: same boot, same uid. Names and schema are those of the
@@ -157,7 +153,7 @@ impl Builder {
 
     fn create_each(
         self,
-        mut place: impl FnMut(&Image, &str) -> Result<(Memory, Option<PathBuf>, Vec<Warning>), CreateError>,
+        mut place: impl FnMut(&Image, &str) -> Result<Made, CreateError>,
     ) -> Result<Writer, CreateError> {
         if !names::is_instance(&self.instance) {
             return Err(CreateError::InstanceName(self.instance));
@@ -181,6 +177,14 @@ impl Builder {
         } else {
             self.schemas
         };
+        for (i, schema) in schemas.iter().enumerate() {
+            if schemas[..i].iter().any(|earlier| earlier.name == schema.name) {
+                return Err(CreateError::Schema {
+                    name: schema.name.clone(),
+                    why: "it is given twice".into(),
+                });
+            }
+        }
         let (mut slabs, mut warnings) = (Vec::new(), Vec::new());
         for schema in schemas {
             let image = Image::new(
@@ -192,17 +196,17 @@ impl Builder {
                 self.simulated_start_ns.is_some(),
             )?;
             let name = rondo_shm_layout::file_name(&self.instance, &schema.name, &incarnation, self.part);
-            let (memory, path, found) = place(&image, &name)?;
-            let undo = crate::create::Undo::new(path.clone());
-            let memory = SlabMemory::new(memory).map_err(CreateError::Invalid)?;
-            let mut slab = Slab::new(memory, schema, self.time_source, path).map_err(CreateError::Invalid)?;
+            let made = place(&image, &name)?;
+            let memory = SlabMemory::new(made.memory).map_err(CreateError::Invalid)?;
+            let slab = Slab::new(memory, schema, self.time_source, made.path);
+            let mut slab = slab.map_err(CreateError::Invalid)?;
             if let Some(start_ns) = self.simulated_start_ns {
                 slab.tick_at(start_ns);
             } else if self.time_source == TimeSource::Tick {
                 slab.tick_at(slab.fine_now());
             }
-            slabs.push((slab, undo));
-            warnings.extend(found);
+            slabs.push((slab, made.undo));
+            warnings.extend(made.warnings);
         }
         warnings.dedup();
         let mut slabs = slabs.into_iter().map(|(slab, undo)| {

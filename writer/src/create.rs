@@ -24,6 +24,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zerocopy::IntoBytes;
 
 /// The constant bytes of a slab to be.
@@ -61,8 +62,12 @@ impl Image {
                 reserved: 0.into(),
             }
         });
-        let own = u32::try_from(strings.len()).map_err(|_| impossible("its labels are too long"))?;
-        capacity.strings_max = capacity.strings_max.next_multiple_of(8).saturating_add(own);
+        let own = u32::try_from(strings.len()).ok();
+        let asked = capacity.strings_max.checked_next_multiple_of(8);
+        capacity.strings_max = own
+            .zip(asked)
+            .and_then(|(own, asked)| own.checked_add(asked))
+            .ok_or_else(|| impossible("its texts are to have more than 4 GiB"))?;
         let plan = Plan::new(&capacity)
             .ok_or_else(|| impossible("slots are 2 to 1,048,576, series 1 to 65,536, tiers 1 to 8"))?;
         for text in &mut texts {
@@ -166,7 +171,7 @@ pub(crate) fn fill(memory: &Memory, new: &Image) -> Result<(), CreateError> {
 
 /// A directory that slabs go into.
 pub(crate) struct Directory {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     path: PathBuf,
 }
 
@@ -176,7 +181,7 @@ impl Directory {
             .try_clone_to_owned()
             .map_err(|source| system("use directory", path, source))?;
         Ok(Self {
-            fd,
+            fd: Arc::new(fd),
             path: path.to_owned(),
         })
     }
@@ -198,23 +203,42 @@ pub(crate) fn open_bus(bus: Option<&Path>) -> Result<Directory, CreateError> {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
         std::fs::set_permissions(path, mode).map_err(|source| system("open up", path, source))?;
     }
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    // As a path only: a bus that its machines may not list is a bus all the same.
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     match nix::fcntl::open(path, flags, Mode::empty()) {
         Ok(fd) => Ok(Directory {
-            fd,
+            fd: Arc::new(fd),
             path: path.to_owned(),
         }),
         Err(Errno::ENOENT) => Err(CreateError::BusMissing(path.to_owned())),
+        Err(Errno::EACCES) => Err(not_writable(path)),
         Err(errno) => Err(system("open bus directory", path, errno.into())),
     }
 }
 
-/// Removes a file unless told to keep it.
-pub(crate) struct Undo(Option<PathBuf>);
+fn not_writable(path: &Path) -> CreateError {
+    CreateError::BusNotWritable {
+        path: path.to_owned(),
+        uid: nix::unistd::geteuid().as_raw(),
+    }
+}
+
+/// A slab that was made.
+pub(crate) struct Made {
+    pub(crate) memory: Memory,
+    /// Where it is, unless it was made in an open file.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) undo: Undo,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+/// Removes a file from a directory, unless told to keep it.
+#[derive(Default)]
+pub(crate) struct Undo(Option<(Arc<OwnedFd>, String)>);
 
 impl Undo {
-    pub(crate) fn new(path: Option<PathBuf>) -> Self {
-        Self(path)
+    fn of(directory: &Directory, name: &str) -> Self {
+        Self(Some((directory.fd.clone(), name.to_owned())))
     }
 
     pub(crate) fn keep(mut self) {
@@ -224,70 +248,83 @@ impl Undo {
 
 impl Drop for Undo {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = std::fs::remove_file(path);
+        if let Some((directory, name)) = &self.0 {
+            let _ = unlinkat(directory, name.as_str(), UnlinkatFlags::NoRemoveDir);
         }
     }
 }
 
 /// Makes the slab `name` in `directory`.
-pub(crate) fn into_directory(
-    directory: &Directory,
-    new: &Image,
-    name: &str,
-) -> Result<(Memory, Option<PathBuf>, Vec<Warning>), CreateError> {
+pub(crate) fn into_directory(directory: &Directory, new: &Image, name: &str) -> Result<Made, CreateError> {
     let dot_name = format!(".{name}.{}", std::process::id());
     let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
-    let fd = match openat(
-        &directory.fd,
-        dot_name.as_str(),
-        flags,
-        Mode::S_IRUSR | Mode::S_IWUSR,
-    ) {
-        Ok(fd) => fd,
-        Err(Errno::EACCES | Errno::EPERM | Errno::EROFS) => {
-            let uid = nix::unistd::geteuid().as_raw();
-            return Err(CreateError::BusNotWritable {
-                path: directory.path.clone(),
-                uid,
-            });
-        }
-        Err(Errno::ENOSPC | Errno::EDQUOT) => return Err(full(&directory.path, new)),
-        Err(Errno::ENOENT) => return Err(CreateError::BusMissing(directory.path.clone())),
-        Err(errno) => return Err(system("create a slab in", &directory.path, errno.into())),
-    };
+    let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+    let fd = openat(&directory.fd, dot_name.as_str(), flags, mode).map_err(|errno| match errno {
+        Errno::EACCES | Errno::EPERM | Errno::EROFS => not_writable(&directory.path),
+        Errno::ENOSPC | Errno::EDQUOT => full(&directory.path, new),
+        Errno::ENOENT => CreateError::BusMissing(directory.path.clone()),
+        errno => system("create a slab in", &directory.path, errno.into()),
+    })?;
+    let undo = Undo::of(directory, &dot_name);
+    let (memory, warnings) = make(&File::from(fd), new, &directory.path)?;
     let path = directory.path.join(name);
-    let made = make(fd, new, &directory.path).and_then(|(memory, warnings)| {
-        let rename = renameat2(
-            &directory.fd,
-            dot_name.as_str(),
-            &directory.fd,
-            name,
-            RenameFlags::RENAME_NOREPLACE,
-        );
-        match rename {
-            Ok(()) => Ok((memory, Some(path.clone()), warnings)),
-            Err(Errno::EEXIST) => Err(CreateError::Exists(path.clone())),
-            Err(errno) => Err(system("rename the new slab to", &path, errno.into())),
-        }
-    });
-    if made.is_err() {
-        let _ = unlinkat(&directory.fd, dot_name.as_str(), UnlinkatFlags::NoRemoveDir);
+    let (from, to) = (dot_name.as_str(), name);
+    match renameat2(
+        &directory.fd,
+        from,
+        &directory.fd,
+        to,
+        RenameFlags::RENAME_NOREPLACE,
+    ) {
+        Ok(()) => undo.keep(),
+        Err(Errno::EEXIST) => return Err(CreateError::Exists(path)),
+        Err(errno) => return Err(system("rename the new slab to", &path, errno.into())),
     }
-    made
+    Ok(Made {
+        memory,
+        path: Some(path),
+        undo: Undo::of(directory, name),
+        warnings,
+    })
 }
 
-/// Makes the slab in an open, empty file.
-pub(crate) fn into_file(
-    file: OwnedFd,
-    new: &Image,
-) -> Result<(Memory, Option<PathBuf>, Vec<Warning>), CreateError> {
+/// Makes the slab in an open, empty file. On failure the file is as it was.
+pub(crate) fn into_file(file: OwnedFd, new: &Image) -> Result<Made, CreateError> {
     let path = Path::new("the given descriptor");
-    let stat = fstat(&file).map_err(|errno| system("look at", path, errno.into()))?;
-    if stat.st_mode & SFlag::S_IFMT.bits() != SFlag::S_IFREG.bits() || stat.st_size != 0 {
+    let look = |file: &File| fstat(file).map_err(|errno| system("look at", path, errno.into()));
+    let file = File::from(file);
+    let flags = fcntl(&file, FcntlArg::F_GETFL).map_err(|errno| system("look at", path, errno.into()))?;
+    let is_file = look(&file)?.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits();
+    if !is_file || flags & libc::O_ACCMODE != libc::O_RDWR {
         return Err(CreateError::NotAnEmptyFile);
     }
-    make(file, new, path).map(|(memory, warnings)| (memory, None, warnings))
+    // The lock first: whoever else was given the file may be filling it.
+    lock_new(&file, path)?;
+    if look(&file)?.st_size != 0 {
+        return Err(CreateError::NotAnEmptyFile);
+    }
+    let made = make(&file, new, path);
+    if made.is_err() {
+        let _ = file.set_len(0);
+    }
+    made.map(|(memory, warnings)| Made {
+        memory,
+        path: None,
+        undo: Undo::default(),
+        warnings,
+    })
+}
+
+/// A slab in memory of this process alone.
+pub(crate) fn into_private_memory(new: &Image) -> Result<Made, CreateError> {
+    let memory = Memory::private(new.size());
+    fill(&memory, new)?;
+    Ok(Made {
+        memory,
+        path: None,
+        undo: Undo::default(),
+        warnings: Vec::new(),
+    })
 }
 
 fn full(path: &Path, new: &Image) -> CreateError {
@@ -297,30 +334,41 @@ fn full(path: &Path, new: &Image) -> CreateError {
     }
 }
 
-fn make(fd: OwnedFd, new: &Image, path: &Path) -> Result<(Memory, Vec<Warning>), CreateError> {
+/// Makes a slab of an empty file.
+fn make(file: &File, new: &Image, path: &Path) -> Result<(Memory, Vec<Warning>), CreateError> {
+    lock_new(file, path)?;
     let length = libc::off_t::try_from(new.plan.file_size).map_err(|_| full(path, new))?;
-    match posix_fallocate(&fd, 0, length) {
-        Ok(()) => {}
-        Err(Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG) => return Err(full(path, new)),
-        Err(errno) => return Err(system("allocate a slab in", path, errno.into())),
+    loop {
+        match posix_fallocate(file, 0, length) {
+            Ok(()) => break,
+            // A signal came, and nothing was allocated.
+            Err(Errno::EINTR) => {}
+            Err(Errno::ENOSPC | Errno::EDQUOT | Errno::EFBIG) => return Err(full(path, new)),
+            Err(errno) => return Err(system("allocate a slab in", path, errno.into())),
+        }
     }
-    let file = File::from(fd);
-    let memory = Memory::map(&file, new.size()).map_err(|source| system("map a slab in", path, source))?;
-    lock(&file).map_err(|errno| match errno {
-        Errno::EAGAIN | Errno::EACCES => CreateError::Locked(path.to_owned()),
-        errno => system("lock a slab in", path, errno.into()),
-    })?;
+    let memory = Memory::map(file, new.size()).map_err(|source| system("map a slab in", path, source))?;
     fill(&memory, new)?;
-    let mode = Mode::S_IRUSR | Mode::S_IRGRP;
-    fchmod(&file, mode).map_err(|errno| system("set the mode of a slab in", path, errno.into()))?;
-    let is_tmpfs = fstatfs(&file).is_ok_and(|stat| stat.filesystem_type() == TMPFS_MAGIC);
+    match fchmod(file, Mode::S_IRUSR | Mode::S_IRGRP) {
+        // EPERM: a file that we were given may be another user's, who then sees to its mode.
+        Ok(()) | Err(Errno::EPERM) => {}
+        Err(errno) => return Err(system("set the mode of a slab in", path, errno.into())),
+    }
+    let is_tmpfs = fstatfs(file).is_ok_and(|stat| stat.filesystem_type() == TMPFS_MAGIC);
     let warnings = if is_tmpfs {
         Vec::new()
     } else {
         vec![Warning::NotTmpfs(path.to_owned())]
     };
-    // The mapping keeps the open file, and so the lock, when the descriptor is closed here.
+    // The mapping keeps the open file, and so the lock, when the descriptor is closed.
     Ok((memory, warnings))
+}
+
+fn lock_new(file: &File, path: &Path) -> Result<(), CreateError> {
+    lock(file).map_err(|errno| match errno {
+        Errno::EAGAIN | Errno::EACCES => CreateError::Locked(path.to_owned()),
+        errno => system("lock a slab in", path, errno.into()),
+    })
 }
 
 /// Takes the writer's lock: the whole file's first byte, for as long as the file is open or mapped.
