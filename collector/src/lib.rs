@@ -1,4 +1,33 @@
-//! The collector, and the `rondo` command.
+//! The `rondo` command: lists, shows, queries and verifies slabs.
+//!
+//! [`cli`] says what can be typed, [`run`] does it. Each command has a file of its own and is a
+//! function from its arguments to what is printed:
+//!
+//! - `ls`: the slabs of a bus;
+//! - `info`: all about one slab;
+//! - `query`: the points of the series that a [`Selector`] takes, as a table, as CSV, or as the JSON
+//!   of `spec/json.md`;
+//! - `verify`: the rules of the format that slabs break.
+//!
+//! Nothing here writes to a slab.
+#![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod cli;
 pub mod demo;
+mod info;
+mod json;
+mod ls;
+mod output;
+mod query;
+mod run;
+mod selector;
+mod show;
+mod span;
+mod target;
+mod verify;
+
+pub use json::slab_json;
+pub use run::{Outcome, run};
+pub use selector::{Selector, SelectorError};
+pub use span::Span;

@@ -55,6 +55,8 @@ pub struct Changes {
 pub struct Bus {
     directory: PathBuf,
     limits: Limits,
+    /// What the names of files have to start with to be looked at.
+    prefix: String,
     /// By file name.
     slabs: BTreeMap<String, Slab>,
     refused: Vec<Refused>,
@@ -84,12 +86,31 @@ impl Bus {
     /// [`Error::BusMissing`], or the system's refusal to list the directory. Files that cannot be
     /// read are no error: see [`Self::refused`].
     pub fn open(directory: impl Into<PathBuf>, limits: &Limits) -> Result<Self, Error> {
-        let (directory, limits) = (directory.into(), *limits);
+        Self::open_prefix(directory.into(), limits, String::new())
+    }
+
+    /// Like [`Self::open`], but looks only at files that may be slabs of one instance: what it costs
+    /// does not depend on how many others there are. Names that only start alike can be among them
+    /// (`a` and `a.b`), so take the slabs from [`Self::find`].
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_instance(
+        directory: impl Into<PathBuf>,
+        instance: &str,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
+        Self::open_prefix(directory.into(), limits, format!("{instance}."))
+    }
+
+    fn open_prefix(directory: PathBuf, limits: &Limits, prefix: String) -> Result<Self, Error> {
+        let (slabs, refused) = (BTreeMap::new(), Vec::new());
         let mut bus = Self {
             directory,
-            limits,
-            slabs: BTreeMap::new(),
-            refused: Vec::new(),
+            limits: *limits,
+            prefix,
+            slabs,
+            refused,
             refused_count: 0,
         };
         bus.rescan()?;
@@ -150,7 +171,7 @@ impl Bus {
             let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
                 continue;
             };
-            if name.starts_with('.') || !name.ends_with(".slab") {
+            if name.starts_with('.') || !name.ends_with(".slab") || !name.starts_with(&self.prefix) {
                 continue;
             }
             // Of the entry itself, if it is a symbolic link; gone already, if this fails.
@@ -177,6 +198,11 @@ impl Bus {
     /// The same, for [`Slab::refresh`].
     pub fn slabs_mut(&mut self) -> impl ExactSizeIterator<Item = &mut Slab> {
         self.slabs.values_mut()
+    }
+
+    /// All slabs, taken out of the bus.
+    pub fn into_slabs(self) -> impl Iterator<Item = Slab> {
+        self.slabs.into_values()
     }
 
     /// The slabs of one instance: its schemas, their further parts, and earlier incarnations.

@@ -177,6 +177,15 @@ impl Slab {
         self.check().map(|()| counters)
     }
 
+    /// Slab time at which what `series` measures went away, or `None` while it is there. One load.
+    ///
+    /// # Errors
+    /// [`Error::Lost`].
+    pub fn ended_ns(&self, series: &Series) -> Result<Option<u64>, Error> {
+        let ended = series.ended_ns(self.image());
+        self.check().map(|()| ended)
+    }
+
     /// Whether its writer lives. One system call.
     ///
     /// # Errors

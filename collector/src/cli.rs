@@ -1,0 +1,241 @@
+//! What can be typed: commands, options, and their help.
+
+use crate::selector::Selector;
+use crate::span::Span;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all went well
+  1  nothing matched, or `verify` has findings
+  2  wrong usage, or an error";
+
+const LS_EXAMPLES: &str = "\
+Examples:
+  rondo ls                       what is on the bus
+  rondo ls --bus /run/rondo      what is on another
+  rondo ls -o json | jq '.slabs[] | select(.state == \"dead\") | .file'
+
+Files that are refused, and why, are listed on standard error.";
+
+const INFO_EXAMPLES: &str = "\
+Examples:
+  rondo info vm-1                the newest live slab of the machine vm-1
+  rondo info vm-1/devices        its slab of the schema `devices`
+  rondo info ./saved.slab        a slab in a file
+
+CSV has the table of series only.";
+
+const QUERY_EXAMPLES: &str = "\
+Examples:
+  rondo query vm-1 '{}'                                   all series, the last minute
+  rondo query vm-1 vcpu_exits_total --range 10m
+  rondo query vm-1 'vcpu_exits_total{vcpu=\"0\",reason!~\"io|mmio\"}'
+  rondo query vm-1 '{}' --range all -o json               the JSON of spec/json.md
+  rondo query vm-1 '{__name__=~\"block_.*\"}' -o csv > block.csv
+
+A selector is a name, matchers in braces, or both. Matchers are label=\"x\", label!=\"x\", label=~\"regex\" and
+label!~\"regex\"; a regex has to match the whole value, and a label that is not there has an empty one.
+
+Times are UTC and follow the present wall clock; JSON and the column t_ns have slab time. Flags are `filled` (nothing
+was stored for the interval: a counter is unchanged, a distribution had no samples), `partial` (the interval is not
+over) and `torn` (the writer was, or died, in the middle of a write). Count, sum and counters are totals since the
+registration of the series.";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  rondo verify /dev/shm/rondo/*.slab     every slab of the bus
+  rondo verify vm-1                      all slabs of the machine vm-1
+  rondo verify -o json ./saved.slab
+
+Prints one line for each finding, `FILE: RULE: DETAIL`, and nothing for a slab that keeps all rules of section 14 of
+spec/slab.md. A slab in the bus directory also has to have the file name that its identity gives.";
+
+const BENCH_EXAMPLES: &str = "\
+Examples:
+  rondo bench                    10 million records into 30 series
+  rondo bench -o json
+  rondo bench --points 1000000 --dir /tmp
+
+A record takes less time than reading the clock before and after it, so the latencies include the timer, whose own
+cost is printed beside them. The throughput is timed as a whole.";
+
+const DEMO_EXAMPLES: &str = "\
+Examples:
+  rondo demo                           3 machines, 45 seconds
+  rondo demo --machines 10 --seconds 10
+  rondo demo -o json
+
+The machines are processes that measure themselves. Half-way one of them is killed with SIGKILL. A point is a second
+in which every series that is recorded at each tick has a value; points are expected from a machine's first tick to
+its last, as it reported them. The slabs stay on the bus until the next demo. Exit code 1 if a point is missing.";
+
+/// Reads what machines record, from shared memory.
+#[derive(Debug, Parser)]
+#[command(name = "rondo", version, after_help = EXIT_CODES, max_term_width = 120)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the slabs of the bus
+    #[command(after_help = LS_EXAMPLES)]
+    Ls(Ls),
+    /// Show who writes a slab, what it has room for, and its series
+    #[command(after_help = INFO_EXAMPLES)]
+    Info(Info),
+    /// Print the points of series
+    #[command(after_help = QUERY_EXAMPLES)]
+    Query(Query),
+    /// Check slabs against every rule of the format
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(Verify),
+    /// Measure what a record costs on this machine
+    #[command(after_help = BENCH_EXAMPLES)]
+    Bench(Bench),
+    /// Start machines that record themselves, kill one, and read all of it back
+    #[command(after_help = DEMO_EXAMPLES)]
+    Demo(Demo),
+    /// One machine of the demo
+    #[command(hide = true)]
+    DemoMachine(DemoMachine),
+}
+
+/// Arguments of `rondo ls`.
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// Which bus.
+    #[command(flatten)]
+    pub bus: BusArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `rondo info`.
+#[derive(Debug, Args)]
+pub struct Info {
+    /// A path (ending in .slab, or starting with / or .), an instance on the bus, or INSTANCE/SCHEMA
+    pub target: String,
+    /// Which bus.
+    #[command(flatten)]
+    pub bus: BusArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `rondo query`.
+#[derive(Debug, Args)]
+pub struct Query {
+    /// A path (ending in .slab, or starting with / or .), an instance on the bus, or INSTANCE/SCHEMA
+    pub target: String,
+    /// Which series: NAME, {LABEL="VALUE",…} or both; {} for all
+    pub selector: Selector,
+    /// How far back from the newest interval: 30s, 10m, 1h30m, …, or all
+    #[arg(short, long, default_value = "1m")]
+    pub range: Span,
+    /// Which bus.
+    #[command(flatten)]
+    pub bus: BusArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `rondo verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Slabs: paths (ending in .slab, or starting with / or .), or instances on the bus
+    #[arg(required = true, value_name = "SLAB")]
+    pub slabs: Vec<String>,
+    /// Which bus.
+    #[command(flatten)]
+    pub bus: BusArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `rondo bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// Records in each loop
+    #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u64).range(1_000..=10_000_000_000))]
+    pub points: u64,
+    /// Series written in turn, a fifth of them distributions
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub series: u32,
+    /// Where to make the slab, which is removed afterwards
+    #[arg(long, default_value = "/dev/shm", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of `rondo demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// How many machines
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub machines: u32,
+    /// How many ticks each lives; a slab keeps the last 600
+    #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u64).range(2..=600))]
+    pub seconds: u64,
+    /// Which bus.
+    #[command(flatten)]
+    pub bus: BusArgs,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Arguments of a machine of the demo.
+#[derive(Debug, Args)]
+pub struct DemoMachine {
+    /// Its name
+    #[arg(long)]
+    pub instance: String,
+    /// How many ticks it lives
+    #[arg(long)]
+    pub seconds: u64,
+    /// Directory of the slabs
+    #[arg(long)]
+    pub bus: PathBuf,
+}
+
+/// Which bus.
+#[derive(Debug, Args)]
+pub struct BusArgs {
+    /// Directory of the slabs
+    #[arg(long, env = "RONDO_BUS", default_value = "/dev/shm/rondo", value_name = "DIR")]
+    pub bus: PathBuf,
+    /// Largest slab that is read, in MiB
+    #[arg(long, default_value_t = 16, value_name = "MIB", value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub slab_max: u64,
+}
+
+/// How to print.
+#[derive(Debug, Args)]
+pub struct OutputArgs {
+    /// How to print; always a table unless told otherwise
+    #[arg(short = 'o', long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+    /// For spreadsheets
+    Csv,
+}

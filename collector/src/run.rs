@@ -1,0 +1,40 @@
+//! From arguments to a command.
+
+use crate::cli::{Cli, Command};
+use crate::{bench, demo, info, ls, query, verify};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// How a command ended, if not with an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was something to print, or nothing to find.
+    Done,
+    /// `verify` has findings, or nothing matched.
+    Found,
+}
+
+/// Runs a command. Prints results on standard output, and on standard error what else is worth knowing.
+///
+/// # Errors
+/// Whatever kept it from its end, for people to read. Output into a closed pipe is an error of the
+/// kind [`std::io::ErrorKind::BrokenPipe`].
+pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
+    raise_open_files();
+    match &cli.command {
+        Command::Ls(args) => ls::run(args),
+        Command::Info(args) => info::run(args),
+        Command::Query(args) => query::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Bench(args) => bench::command(args),
+        Command::Demo(args) => demo::command(args),
+        Command::DemoMachine(args) => demo::machine::run(&args.bus, &args.instance, args.seconds),
+    }
+}
+
+/// Every slab takes a descriptor, and the usual soft limit is 1,024. Without the permission, big buses
+/// end in an error that says so.
+fn raise_open_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
