@@ -1,0 +1,318 @@
+//! The tables that a run prints, and the targets they are held against.
+
+use crate::cold::Cold;
+use crate::contention::Contention;
+use crate::creation::Creation;
+use crate::measure::{Timing, median};
+use crate::scanner::Scanned;
+use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets};
+use serde_json::{Value, json};
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Tables in Markdown.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// All that was measured.
+pub struct Report {
+    /// Every row, the floor first.
+    pub timings: Vec<Timing>,
+    /// Two threads.
+    pub contention: Vec<Contention>,
+    /// With readers.
+    pub scanner: Vec<Scanned>,
+    /// Without caches.
+    pub cold: Vec<Cold>,
+    /// Making slabs.
+    pub creation: Vec<Creation>,
+}
+
+/// A promise and what became of it.
+struct Target {
+    what: &'static str,
+    limit: f64,
+    unit: &'static str,
+    measured: f64,
+}
+
+impl Report {
+    /// Prints everything.
+    ///
+    /// # Errors
+    /// A row that others are compared with is missing.
+    pub fn print(&self, format: Format) -> Result<()> {
+        let targets = self.targets()?;
+        match format {
+            Format::Table => self.print_tables(&targets),
+            Format::Json => {
+                println!("{:#}", self.json(&targets)?);
+                Ok(())
+            }
+        }
+    }
+
+    fn timing(&self, name: &str) -> Result<&Timing> {
+        let timing = self.timings.iter().find(|timing| timing.name == name);
+        timing.with_context(|| format!("row {name} is missing"))
+    }
+
+    fn floor(&self) -> Result<&Timing> {
+        self.timing("floor")
+    }
+
+    fn inc(&self) -> Result<&Timing> {
+        self.timing("prometheus-client-counter")
+    }
+
+    fn targets(&self) -> Result<Vec<Target>> {
+        let (floor, inc) = (self.floor()?, self.inc()?);
+        let mut targets = Vec::new();
+        let mut add = |what, limit, unit, measured| {
+            targets.push(Target {
+                what,
+                limit,
+                unit,
+                measured,
+            });
+        };
+        let (gauge, counter) = (self.timing("gauge")?, self.timing("counter")?);
+        let slower = |of: fn(&Timing, &Timing) -> f64, to| of(gauge, to).max(of(counter, to));
+        add(
+            "gauge and counter, time passed in, to the floor",
+            2.0,
+            "×",
+            slower(Timing::ratio_to, floor),
+        );
+        add(
+            "the same to prometheus-client Counter::inc",
+            0.45,
+            "×",
+            slower(Timing::ratio_to, inc),
+        );
+        let ns = |name| Ok::<_, anyhow::Error>(self.timing(name)?.median_ns());
+        add(
+            "new interval on every call",
+            5.0,
+            "ns",
+            ns("gauge-new-interval")?.max(ns("counter-new-interval")?),
+        );
+        add("distribution", 3.0, "ns", ns("distribution")?);
+        add("histogram", 4.0, "ns", ns("histogram")?);
+        let held = self.timing("held-gauge")?.ratio_to(inc);
+        add(
+            "Writer::record to prometheus-client Counter::inc",
+            0.65,
+            "×",
+            held,
+        );
+        let coarse = ns("gauge-coarse")?.max(ns("counter-coarse")?);
+        add("with the coarse clock", 6.0, "ns", coarse);
+        add(
+            "with time from ticks",
+            6.0,
+            "ns",
+            ns("gauge-tick")?.max(ns("counter-tick")?),
+        );
+        if let Some(gauges) = self.contention.first() {
+            add(
+                "two threads on two gauges to one thread",
+                1.05,
+                "×",
+                gauges.ratio(),
+            );
+        }
+        for scanned in &self.scanner {
+            add(
+                "cost of a scan each ms",
+                2.0,
+                "%",
+                scanned.cost_percent(&scanned.paced_ns),
+            );
+        }
+        if let Some(creation) = self.creation.last() {
+            add(
+                "create a slab and register 30 series",
+                1_000.0,
+                "µs",
+                creation.quantile_us(0.5),
+            );
+        }
+        Ok(targets)
+    }
+
+    fn print_tables(&self, targets: &[Target]) -> Result<()> {
+        let (floor, inc) = (self.floor()?, self.inc()?);
+        let mut by_time: Vec<_> = self.timings.iter().collect();
+        by_time.sort_by(|a, b| a.median_ns().total_cmp(&b.median_ns()));
+        let rows = by_time.into_iter().map(|timing| {
+            vec![
+                timing.title.to_owned(),
+                figure(timing.median_ns()),
+                figure(timing.ratio_to(floor)),
+                figure(timing.ratio_to(inc)),
+                figure(timing.batch_quantile_ns(0.5)),
+                figure(timing.batch_quantile_ns(0.99)),
+            ]
+        });
+        let head = [
+            "30 series round-robin",
+            "ns/op",
+            "× floor",
+            "× Counter::inc",
+            "batch p50",
+            "batch p99",
+        ];
+        print("Records", &head, rows);
+
+        let rows = self.contention.iter().map(|pair| {
+            let (one, two) = pair.medians_ns();
+            vec![
+                pair.title.to_owned(),
+                figure(one),
+                figure(two),
+                figure(pair.ratio()),
+            ]
+        });
+        let head = ["two threads at once", "one, ns/op", "two, ns/op each", "ratio"];
+        print("Threads", &head, rows);
+
+        let rows = self.scanner.iter().map(|scanned| {
+            vec![
+                scanned.title.to_owned(),
+                figure(median(scanned.idle_ns.clone())),
+                format!("{:+.2} %", scanned.cost_percent(&scanned.paced_ns)),
+                format!("{:+.2} %", scanned.cost_percent(&scanned.flooded_ns)),
+                scanned.scan_count.to_string(),
+            ]
+        });
+        let head = [
+            "while the slab is scanned whole",
+            "not, ns/op",
+            "each ms",
+            "without pause",
+            "scans",
+        ];
+        print("Readers", &head, rows);
+
+        let rows = self.cold.iter().map(|cold| {
+            vec![
+                cold.title.to_owned(),
+                figure(cold.quantile_ns(0.5)),
+                figure(cold.quantile_ns(0.9)),
+            ]
+        });
+        print(
+            "Cold calls",
+            &["one call, nothing cached", "p50, ns", "p90, ns"],
+            rows,
+        );
+
+        let rows = self.creation.iter().map(|creation| {
+            vec![
+                creation.title.to_owned(),
+                figure(creation.quantile_us(0.5)),
+                figure(creation.quantile_us(0.99)),
+            ]
+        });
+        print("Creation", &["in /dev/shm", "p50, µs", "p99, µs"], rows);
+
+        let rows = targets.iter().map(|target| {
+            vec![
+                target.what.to_owned(),
+                format!("{} {}", target.limit, target.unit),
+                format!("{} {}", figure(target.measured), target.unit),
+                target.verdict().to_owned(),
+            ]
+        });
+        print("Targets", &["target", "at most", "measured", ""], rows);
+        Ok(())
+    }
+
+    fn json(&self, targets: &[Target]) -> Result<Value> {
+        let (floor, inc) = (self.floor()?, self.inc()?);
+        let records = self.timings.iter().map(|timing| {
+            json!({
+                "name": timing.name,
+                "title": timing.title,
+                "ns": timing.median_ns(),
+                "to_floor": timing.ratio_to(floor),
+                "to_counter_inc": timing.ratio_to(inc),
+                "batch_p50_ns": timing.batch_quantile_ns(0.5),
+                "batch_p99_ns": timing.batch_quantile_ns(0.99),
+            })
+        });
+        let threads = self.contention.iter().map(|pair| {
+            let (one, two) = pair.medians_ns();
+            json!({"title": pair.title, "one_ns": one, "two_ns": two, "ratio": pair.ratio()})
+        });
+        let readers = self.scanner.iter().map(|scanned| {
+            json!({
+                "title": scanned.title,
+                "idle_ns": median(scanned.idle_ns.clone()),
+                "each_ms_percent": scanned.cost_percent(&scanned.paced_ns),
+                "without_pause_percent": scanned.cost_percent(&scanned.flooded_ns),
+            })
+        });
+        let cold = self
+            .cold
+            .iter()
+            .map(|cold| json!({"title": cold.title, "p50_ns": cold.quantile_ns(0.5)}));
+        let creation = self
+            .creation
+            .iter()
+            .map(|creation| json!({"title": creation.title, "p50_us": creation.quantile_us(0.5)}));
+        let targets = targets.iter().map(|target| {
+            json!({
+                "target": target.what,
+                "limit": target.limit,
+                "unit": target.unit,
+                "measured": target.measured,
+                "met": target.is_met(),
+            })
+        });
+        Ok(json!({
+            "records": records.collect::<Vec<_>>(),
+            "threads": threads.collect::<Vec<_>>(),
+            "readers": readers.collect::<Vec<_>>(),
+            "cold": cold.collect::<Vec<_>>(),
+            "creation": creation.collect::<Vec<_>>(),
+            "targets": targets.collect::<Vec<_>>(),
+        }))
+    }
+}
+
+impl Target {
+    fn is_met(&self) -> bool {
+        self.measured <= self.limit
+    }
+
+    fn verdict(&self) -> &'static str {
+        if self.is_met() { "met" } else { "MISSED" }
+    }
+}
+
+/// Three digits that matter.
+fn figure(value: f64) -> String {
+    match value {
+        v if v < 10.0 => format!("{v:.2}"),
+        v if v < 100.0 => format!("{v:.1}"),
+        v => format!("{v:.0}"),
+    }
+}
+
+fn print(title: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let mut table = Table::new();
+    table
+        .load_style(presets::ASCII_MARKDOWN)
+        .set_header(head)
+        .add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    println!("\n{title}\n\n{table}");
+}
