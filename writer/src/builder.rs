@@ -200,6 +200,7 @@ impl Builder {
             let memory = SlabMemory::new(made.memory).map_err(CreateError::Invalid)?;
             let slab = Slab::new(memory, schema, self.time_source, made.path);
             let mut slab = slab.map_err(CreateError::Invalid)?;
+            slab.memory.close_when_dropped();
             if let Some(start_ns) = self.simulated_start_ns {
                 slab.tick_at(start_ns);
             } else if self.time_source == TimeSource::Tick {

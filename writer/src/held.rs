@@ -198,7 +198,7 @@ impl Held {
             (image.distribution_slot(previous), image.distribution_slot(at))
         {
             let totals = if newest == 0 { (0, 0.0) } else { old.totals() };
-            let totals = self.slab.take_resumed(series.entry.index).unwrap_or(totals);
+            let totals = self.slab.go_on_from(series.entry.index, totals);
             new.open(start, totals, value, bucket);
         }
     }

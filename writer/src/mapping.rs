@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
+use nix::sys::mman::{MmapAdvise, madvise};
 use rondo_shm_layout::sync::{AtomicU64, Ordering};
 use rondo_shm_layout::{
     Axis, BucketArray, DistributionSlot, Image, Layout, LiveWords, PointSlot, SharedCell, Violation, buckets,
@@ -24,7 +25,10 @@ struct Lines {
 
 enum Backing {
     /// A file that others can map.
-    Shared { _unmaps_when_dropped: MmapRaw },
+    Shared {
+        mapping: MmapRaw,
+        birthmark: Birthmark,
+    },
     /// Memory of this process alone, from a box: where no-op handles write to.
     Private(NonNull<[Lines]>),
 }
@@ -38,7 +42,6 @@ pub(crate) struct Memory {
     base: NonNull<u8>,
     len: usize,
     backing: Backing,
-    creator_pid: u32,
 }
 
 // SAFETY: the memory is not bound to a thread, and is accessed as atomics only (3).
@@ -54,21 +57,22 @@ impl Memory {
         // A forked helper that kept the mapping would keep the lock, and so a dead machine alive.
         raw.advise(Advice::DontFork)?;
         match raw.advise(Advice::PopulateWrite) {
-            // Before Linux 5.14; the pages are then touched as they are filled.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+            // Before Linux 5.14.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => touch_each_page(&raw),
             populated => populated?,
         }
         // A limit on locked memory is no reason to go without metrics.
         let _ = raw.lock();
+        let birthmark = Birthmark::new()?;
         let base = NonNull::new(raw.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
         // Invariants 1, 2: a shared, writable mapping of `len` bytes starts on a page and ends with one.
         Ok(Self {
             base,
             len,
             backing: Backing::Shared {
-                _unmaps_when_dropped: raw,
+                mapping: raw,
+                birthmark,
             },
-            creator_pid: std::process::id(),
         })
     }
 
@@ -82,7 +86,6 @@ impl Memory {
             base: lines.cast(),
             len,
             backing: Backing::Private(lines),
-            creator_pid: std::process::id(),
         }
     }
 
@@ -91,22 +94,63 @@ impl Memory {
         unsafe { Image::new(self.base, self.len) }
     }
 
-    /// Whether this is still the process that made the memory, not a fork of it: there it is gone.
-    fn is_mine(&self) -> bool {
-        self.creator_pid == std::process::id()
+    /// Whether the memory is there: not in a forked child of the process that mapped it.
+    fn is_here(&self) -> bool {
+        match &self.backing {
+            Backing::Shared { birthmark, .. } => birthmark.is_of_this_process(),
+            Backing::Private(_) => true,
+        }
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        let is_mine = self.is_mine();
-        match std::mem::replace(&mut self.backing, Backing::Private(NonNull::from(&mut []))) {
+        let nothing = Backing::Private(NonNull::from(&mut []));
+        match std::mem::replace(&mut self.backing, nothing) {
             // SAFETY: from `Box::leak` in `private`, and only here turned back, once.
             Backing::Private(lines) => drop(unsafe { Box::from_raw(lines.as_ptr()) }),
+            Backing::Shared { mapping, birthmark } if birthmark.is_of_this_process() => drop(mapping),
             // The address range is not ours to unmap in a child: who knows what lies there now.
-            shared if !is_mine => std::mem::forget(shared),
-            shared => drop(shared),
+            Backing::Shared { mapping, .. } => std::mem::forget(mapping),
         }
+    }
+}
+
+/// A page that the kernel empties in forked children. Process ids would not do: they come again, and
+/// in a new pid namespace the child of process 1 is process 1.
+struct Birthmark(MmapRaw);
+
+impl Birthmark {
+    fn new() -> io::Result<Self> {
+        let page = MmapRaw::from(MmapOptions::new().len(size_of::<u64>()).map_anon()?);
+        let start = NonNull::new(page.as_mut_ptr()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let advice = MmapAdvise::MADV_WIPEONFORK;
+        // SAFETY: a private page of our own, in which a child that finds zeros finds what it may.
+        unsafe { madvise(start.cast(), page.len(), advice) }?;
+        let birthmark = Self(page);
+        birthmark.word().store(1, Ordering::Relaxed);
+        Ok(birthmark)
+    }
+
+    fn word(&self) -> &AtomicU64 {
+        // SAFETY: a page of our own: aligned, as long as `self`, and accessed here only.
+        unsafe { AtomicU64::from_ptr(self.0.as_mut_ptr().cast()) }
+    }
+
+    fn is_of_this_process(&self) -> bool {
+        self.word().load(Ordering::Relaxed) == 1
+    }
+}
+
+/// Writes to each page without changing it.
+fn touch_each_page(mapping: &MmapRaw) {
+    for offset in (0..mapping.len()).step_by(4096) {
+        // SAFETY: `offset` is less than the length of the mapping.
+        let word = unsafe { mapping.as_mut_ptr().add(offset) };
+        // SAFETY: a mapping starts on a page, so the word is aligned and ends on the page it starts on;
+        // it lives until `mapping` is dropped, and others access it as an atomic too.
+        let word = unsafe { AtomicU64::from_ptr(word.cast()) };
+        word.fetch_or(0, Ordering::Relaxed);
     }
 }
 
@@ -120,32 +164,63 @@ pub(crate) struct SlabMemory {
     claimed: Box<[AtomicBool]>,
     /// Totals that distributions go on from after a crash, by index; not set in a new slab.
     resumed: OnceLock<Box<[Resumed]>>,
+    closes: AtomicBool,
     memory: Memory,
 }
 
-/// Totals found when the slab was reopened, to be taken once.
+/// How much further than its newest slot says a distribution was when its writer died. To be taken once.
 #[derive(Default)]
 pub(crate) struct Resumed {
     pending: AtomicBool,
+    slot: Totals,
+    found: Totals,
+}
+
+#[derive(Default)]
+struct Totals {
     count: AtomicU64,
     sum: AtomicU64,
 }
 
-impl Resumed {
-    pub(crate) fn new(count: u64, sum: f64) -> Self {
+impl Totals {
+    fn new((count, sum): (u64, f64)) -> Self {
         Self {
-            pending: AtomicBool::new(true),
             count: AtomicU64::new(count),
             sum: AtomicU64::new(sum.to_bits()),
         }
     }
 
-    /// Relaxed: only the one handle of the series takes them, and claiming it synchronised.
-    fn take(&self) -> Option<(u64, f64)> {
-        let pending = self.pending.load(Ordering::Relaxed);
-        self.pending.store(false, Ordering::Relaxed);
+    fn get(&self) -> (u64, f64) {
         let sum = f64::from_bits(self.sum.load(Ordering::Relaxed));
-        pending.then(|| (self.count.load(Ordering::Relaxed), sum))
+        (self.count.load(Ordering::Relaxed), sum)
+    }
+}
+
+impl Resumed {
+    /// `found` are the totals to go on from, `slot` those in the newest slot that is left.
+    pub(crate) fn new(slot: (u64, f64), found: (u64, f64)) -> Self {
+        Self {
+            pending: AtomicBool::new(true),
+            slot: Totals::new(slot),
+            found: Totals::new(found),
+        }
+    }
+
+    /// What to go on from in a new slot, where the newest one is at `totals` by now: late samples may
+    /// have gone into it.
+    ///
+    /// Relaxed: only the one handle of the series takes them, and claiming it synchronised.
+    fn take(&self, totals: (u64, f64)) -> (u64, f64) {
+        if !self.pending.load(Ordering::Relaxed) {
+            return totals;
+        }
+        self.pending.store(false, Ordering::Relaxed);
+        let (slot, found) = (self.slot.get(), self.found.get());
+        if totals.0 == slot.0 {
+            return found;
+        }
+        let count = found.0.wrapping_add(totals.0.wrapping_sub(slot.0));
+        (count, found.1 + (totals.1 - slot.1))
     }
 }
 
@@ -170,6 +245,7 @@ impl SlabMemory {
             layout,
             claimed,
             resumed: OnceLock::new(),
+            closes: AtomicBool::new(false),
             memory,
         })
     }
@@ -201,9 +277,19 @@ impl SlabMemory {
         let _ = self.resumed.set(totals.into());
     }
 
+    /// What a distribution whose newest slot is at `totals` goes on from in a new slot.
     #[inline]
-    pub(crate) fn take_resumed(&self, index: u32) -> Option<(u64, f64)> {
-        self.resumed.get()?.get(index as usize)?.take()
+    pub(crate) fn go_on_from(&self, index: u32, totals: (u64, f64)) -> (u64, f64) {
+        match self.resumed.get().and_then(|all| all.get(index as usize)) {
+            Some(resumed) => resumed.take(totals),
+            None => totals,
+        }
+    }
+
+    /// From now on the end of this is the end of the slab: until then, a slab that is being reopened
+    /// is still another's.
+    pub(crate) fn close_when_dropped(&self) {
+        self.closes.store(true, Ordering::Relaxed);
     }
 
     fn release(&self, index: u32) {
@@ -216,7 +302,8 @@ impl SlabMemory {
 impl Drop for SlabMemory {
     fn drop(&mut self) {
         // A fork must not close its parent's slab, and a panic is not a clean end.
-        if self.memory.is_mine() && !std::thread::panicking() {
+        let closes = self.closes.load(Ordering::Relaxed);
+        if closes && self.memory.is_here() && !std::thread::panicking() {
             let now = crate::clock::monotonic_ns().wrapping_add(self.layout.identity.anchor_ns());
             let now = if self.layout.identity.simulated_time {
                 self.live
@@ -472,7 +559,7 @@ impl Column<DistributionSlot> {
             newest.totals()
         };
         if let Some(start) = self.advance(now_ns) {
-            let totals = self.owner.take_resumed(self.index).unwrap_or(totals);
+            let totals = self.owner.go_on_from(self.index, totals);
             self.slot().open(start, totals, sample, bucket);
         }
     }

@@ -5,11 +5,14 @@ use crate::error::RegisterError;
 use crate::mapping::SlabMemory;
 use rondo_shm_layout::sync::Ordering;
 use rondo_shm_layout::{
-    Access, BucketArray, Kind, SectionKind, Series, SeriesDescriptor, TextRef, Unit, Violation, buckets,
+    Access, BucketArray, Kind, Rule, SectionKind, Series, SeriesDescriptor, TextRef, Unit, Violation, buckets,
     encode_labels, names,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use zerocopy::IntoBytes;
+
+/// Most bytes of texts that all series of a slab may have together.
+const TEXT_BYTES_MAX: u64 = 16 << 20;
 
 /// What a caller asks for.
 #[derive(Debug, Clone)]
@@ -60,17 +63,26 @@ impl Registry {
             registry.keep_text(slab, text)?;
         }
         let series_count = slab.live().directory().published();
+        let mut text_bytes = 0;
+        let mut places = Places::default();
         for index in 0..series_count {
-            let record: Option<SeriesDescriptor> = layout
-                .section(SectionKind::Series)
-                .record_offset(index)
-                .and_then(|at| image.record(at));
+            let index = u32::try_from(index)
+                .map_err(|_| Violation::new(Rule::SeriesCount, format!("{series_count} series")))?;
+            let Some(series) = Series::read(image, layout, index)? else {
+                continue;
+            };
+            let at = layout.section(SectionKind::Series).record_offset(u64::from(index));
+            let record: Option<SeriesDescriptor> = at.and_then(|at| image.record(at));
             for text in record.iter().flat_map(|r| [r.name, r.unit, r.help, r.labels]) {
+                text_bytes += u64::from(text.length.get());
+                if text_bytes > TEXT_BYTES_MAX {
+                    let detail = "the texts of the series together are more than 16 MiB";
+                    return Err(Violation::new(Rule::TextBounds, detail));
+                }
                 registry.keep_text(slab, text)?;
             }
-            if let Some(series) = Series::read(image, layout, index as u32)? {
-                registry.keep_series(slab, &series)?;
-            }
+            places.take(&series)?;
+            registry.keep_series(slab, &series)?;
         }
         Ok(registry)
     }
@@ -115,10 +127,14 @@ impl Registry {
             buckets: series.buckets,
         };
         let labels = encode_labels(&series.labels)
-            .map_err(|why| Violation::new(rondo_shm_layout::Rule::SeriesName, why))?;
-        self.kinds.insert(series.name.clone(), series.kind);
-        self.by_name
-            .insert((series.name.clone(), labels), (entry, series.unit.clone()));
+            .map_err(|why| Violation::new(Rule::SeriesName, why))?;
+        let kind = *self.kinds.entry(series.name.clone()).or_insert(series.kind);
+        let key = (series.name.clone(), labels);
+        let earlier = self.by_name.insert(key, (entry, series.unit.clone()));
+        if earlier.is_some() || kind != series.kind {
+            let detail = format!("series {}: another {} is there", series.index, series.name);
+            return Err(Violation::new(Rule::SeriesUnique, detail));
+        }
         Ok(())
     }
 
@@ -336,6 +352,33 @@ impl Registry {
         }
         self.strings_used = used;
         Some(refs)
+    }
+}
+
+/// Where the series of a slab are that someone else may have written.
+#[derive(Default)]
+struct Places {
+    /// Columns and cells.
+    records: HashSet<u64>,
+    /// Ends of bucket arrays by their starts.
+    buckets: BTreeMap<u64, u64>,
+}
+
+impl Places {
+    fn take(&mut self, series: &Series) -> Result<(), Violation> {
+        let is_free = self.records.insert(series.column_offset)
+            && series.cell_offset.is_none_or(|cell| self.records.insert(cell))
+            && series.buckets.is_none_or(|array| {
+                let end = array.offset + 8 * u64::from(array.count);
+                let before = self.buckets.range(..end).next_back();
+                let is_free = before.is_none_or(|(_, &before_ends)| before_ends <= array.offset);
+                self.buckets.insert(array.offset, end);
+                is_free
+            });
+        let detail = || format!("series {}: its place is another's", series.index);
+        is_free
+            .then_some(())
+            .ok_or_else(|| Violation::new(Rule::ColumnShared, detail()))
     }
 }
 

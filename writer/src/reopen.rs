@@ -10,8 +10,8 @@ use crate::writer::Writer;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat};
-use rondo_shm_layout::sync::Ordering;
-use rondo_shm_layout::{BUSY, Kind, Rule, SENTINEL, SectionKind, Series, Violation};
+use rondo_shm_layout::sync::{AtomicU64, Ordering};
+use rondo_shm_layout::{Kind, Rule, SENTINEL, SectionKind, Series, VERSION_MINOR, Violation};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -52,19 +52,23 @@ pub(crate) fn reopen(path: &Path) -> Result<Writer, ReopenError> {
         path: path.to_owned(),
         source,
     })?;
-    let slab = SlabMemory::new(memory).map_err(invalid)?;
-    let ours = crate::origin::boot_id();
-    if slab.layout.identity.boot_id != ours && !slab.layout.identity.simulated_time {
+    let memory = SlabMemory::new(memory).map_err(invalid)?;
+    let schema = schema_of(&memory);
+    let slab = Slab::new(memory, schema, TimeSource::Coarse, Some(path.to_owned())).map_err(invalid)?;
+    let identity = &slab.memory.layout.identity;
+    if identity.boot_id != crate::origin::boot_id() && !identity.simulated_time {
         return Err(ReopenError::OtherBoot(path.to_owned()));
     }
-    let schema = schema_of(&slab);
-    repair(&slab, path)?;
-    let live = slab.live();
+    let all = all_series(&slab.memory).map_err(invalid)?;
+    let all = all.ok_or_else(|| ReopenError::Newer(path.to_owned()))?;
+    // Nothing can be refused any more, and nothing was changed yet.
+    slab.memory.resume(all.iter().map(|series| repair(&slab.memory, series)).collect());
+    let live = slab.memory.live();
     live.writer_pid
         .store(u64::from(std::process::id()), Ordering::Relaxed);
     live.reopen_count.fetch_add(1, Ordering::Relaxed);
     live.closed_ns.store(0, Ordering::Release);
-    let slab = Slab::new(slab, schema, TimeSource::Coarse, Some(path.to_owned())).map_err(invalid)?;
+    slab.memory.close_when_dropped();
     Ok(Writer::new(slab, Vec::new(), Vec::new()))
 }
 
@@ -127,56 +131,69 @@ fn schema_of(slab: &SlabMemory) -> SchemaConfig {
     }
 }
 
-/// Makes slots that a dying writer left torn absent, and finds what distributions go on from.
-fn repair(slab: &SlabMemory, path: &Path) -> Result<(), ReopenError> {
-    let (image, layout) = (slab.image(), &slab.layout);
+/// The series of a slab, or `None` if a later version wrote things of which we cannot know what they
+/// need done.
+fn all_series(slab: &SlabMemory) -> Result<Option<Vec<Series>>, Violation> {
+    let header = &slab.layout.header;
+    if header.version_minor.get() > VERSION_MINOR || header.compat.get() != 0 {
+        return Ok(None);
+    }
     let count = slab.live().directory().published();
-    let mut totals = Vec::new();
     let mut all = Vec::new();
     for index in 0..count {
-        let series = u32::try_from(index)
-            .map_err(|_| Violation::new(Rule::SeriesCount, format!("{count} series")))
-            .and_then(|index| Series::read(image, layout, index))
-            .map_err(|source| ReopenError::Invalid {
-                path: path.to_owned(),
-                source,
-            })?;
-        // A later version's series or slots: what they need done we cannot know.
-        let series = series.filter(|series| series.slot_size == series.kind.slot_size());
-        all.push(series.ok_or_else(|| ReopenError::Newer(path.to_owned()))?);
+        let index = u32::try_from(index)
+            .map_err(|_| Violation::new(Rule::SeriesCount, format!("{count} series")))?;
+        match Series::read(slab.image(), &slab.layout, index)? {
+            Some(series) if series.slot_size == series.kind.slot_size() => all.push(series),
+            _ => return Ok(None),
+        }
     }
-    for series in &all {
-        let slots = (0..layout.axis.slot_count()).map(|i| series.slot_offset(i));
-        if !series.kind.is_distribution() {
-            for slot in slots
-                .filter_map(|at| image.point_slot(at))
-                .filter(|slot| slot.stamp() == BUSY)
+    Ok(Some(all))
+}
+
+/// Makes slots that a dying writer left torn absent, and finds what a distribution goes on from.
+fn repair(slab: &SlabMemory, series: &Series) -> Resumed {
+    let (image, axis) = (slab.image(), slab.axis());
+    // Any other stamp counts as never written.
+    let is_stamp = |stamp: u64, slot_index: u64| {
+        stamp <= 1 << 63
+            && stamp.is_multiple_of(axis.interval_ns())
+            && (stamp == 0 || axis.slot_index(stamp) == slot_index)
+    };
+    let slots = (0..axis.slot_count()).map(|index| (index, series.slot_offset(index)));
+    if !series.kind.is_distribution() {
+        for (index, at) in slots {
+            if let Some(slot) = image.point_slot(at)
+                && !is_stamp(slot.stamp(), index)
             {
                 slot.clear(SENTINEL);
             }
-            totals.push(Resumed::default());
-            continue;
         }
-        // Newest slot whose totals are whole, each from before or after one sample at the latest.
-        let (mut newest_ns, mut newest) = (0, (0, 0.0));
-        for slot in slots.filter_map(|at| image.distribution_slot(at)) {
-            let stamp = slot.stamp();
-            if stamp != BUSY && stamp > newest_ns {
-                (newest_ns, newest) = (stamp, slot.totals());
-            }
-            if slot.is_torn() {
-                slot.clear();
-            }
-        }
-        let buckets = series.buckets.filter(|_| series.kind == Kind::Histogram);
-        let words = buckets.and_then(|b| image.words(b.offset, b.count as usize));
-        let count = words.map_or(newest.0, |words| {
-            words
-                .iter()
-                .fold(0, |sum: u64, word| sum.wrapping_add(word.load(Ordering::Relaxed)))
-        });
-        totals.push(Resumed::new(count, newest.1));
+        return Resumed::default();
     }
-    slab.resume(totals);
-    Ok(())
+    // Of the newest slot that is whole, and of the newest one whose totals are: each of those is from
+    // before or after one sample at the latest.
+    let (mut whole, mut found) = ((0, (0, 0.0)), (0, (0, 0.0)));
+    for (index, at) in slots {
+        let Some(slot) = image.distribution_slot(at) else {
+            continue;
+        };
+        let newest = (slot.stamp(), slot.totals());
+        let is_valid = is_stamp(newest.0, index);
+        if is_valid && newest.0 > found.0 {
+            found = newest;
+        }
+        if !is_valid || slot.is_torn() {
+            slot.clear();
+        } else if newest.0 > whole.0 {
+            whole = newest;
+        }
+    }
+    let buckets = series.buckets.filter(|_| series.kind == Kind::Histogram);
+    let words = buckets.and_then(|b| image.words(b.offset, b.count as usize));
+    if let Some(words) = words {
+        let load = |word: &AtomicU64| word.load(Ordering::Relaxed);
+        found.1.0 = words.iter().map(load).fold(0, u64::wrapping_add);
+    }
+    Resumed::new(whole.1, found.1)
 }
