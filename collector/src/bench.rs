@@ -4,12 +4,35 @@
 //! each call. A single call is shorter than the timer's own cost, so the latencies include it and the
 //! timer alone is reported beside them; the throughput is timed as a whole.
 
+use crate::cli::{Bench, Format};
+use crate::{Outcome, output};
 use anyhow::Context;
 use rondo_writer::{SchemaConfig, SeriesHandle, Unit, Writer};
 use serde::Serialize;
 use std::hint::black_box;
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
+
+/// `rondo bench`.
+///
+/// # Errors
+/// The slab cannot be created.
+pub fn command(args: &Bench) -> anyhow::Result<Outcome> {
+    let report = run(&args.dir, args.points, args.series)?;
+    let mut out = output::stdout();
+    match args.output.format {
+        Format::Json => output::write_json(&mut out, &report)?,
+        Format::Csv => {
+            let mut csv = csv::Writer::from_writer(&mut out);
+            csv.serialize(&report)?;
+            csv.flush()?;
+        }
+        Format::Table => report.write(&mut out)?,
+    }
+    out.flush()?;
+    Ok(Outcome::Done)
+}
 
 /// What `rondo bench` found.
 #[derive(Debug, Clone, Serialize)]
@@ -38,6 +61,48 @@ pub struct Report {
     pub heap_allocations: u64,
     /// Size of the slab.
     pub slab_bytes: u64,
+}
+
+impl Report {
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        writeln!(
+            out,
+            "{} records, {} series, a slab of {} bytes\n",
+            self.points, self.series, self.slab_bytes
+        )?;
+        let timed = [
+            ("p50", self.record_p50_ns),
+            ("p99", self.record_p99_ns),
+            ("p99.9", self.record_p999_ns),
+        ];
+        for (name, ns) in timed {
+            writeln!(
+                out,
+                "one record, {name:<6} {ns:>6} ns   with the writer's clock, and the timer around it"
+            )?;
+        }
+        writeln!(
+            out,
+            "the timer, p50     {:>6} ns   around nothing (p99 {} ns)",
+            self.timer_ns, self.timer_p99_ns
+        )?;
+        writeln!(
+            out,
+            "a record, mean     {:>6.2} ns   with the writer's clock, without the timer",
+            self.record_mean_ns
+        )?;
+        writeln!(
+            out,
+            "a record, mean     {:>6.2} ns   with the time passed in",
+            self.record_at_mean_ns
+        )?;
+        writeln!(
+            out,
+            "throughput         {:>6.1} million records/s, one thread",
+            self.throughput_per_s as f64 / 1e6
+        )?;
+        writeln!(out, "heap allocations   {:>6}", self.heap_allocations)
+    }
 }
 
 /// Whole nanoseconds up to a limit, counted: percentiles without storing ten million numbers.
@@ -73,9 +138,16 @@ impl Latencies {
 pub fn run(directory: &Path, points: u64, series: u32) -> anyhow::Result<Report> {
     let distributions = series / 5;
     let schema = SchemaConfig::new("bench").capacity(series - distributions, distributions);
-    let mut writer = Writer::builder("rondo-bench").schema(schema).bus(directory).create()?;
+    let mut writer = Writer::builder("rondo-bench")
+        .schema(schema)
+        .bus(directory)
+        .create()?;
     let _removed_at_the_end = RemoveFiles(writer.paths().map(Path::to_owned).collect());
-    let slab_bytes = writer.paths().next().and_then(|path| path.metadata().ok()).map_or(0, |meta| meta.len());
+    let slab_bytes = writer
+        .paths()
+        .next()
+        .and_then(|path| path.metadata().ok())
+        .map_or(0, |meta| meta.len());
     let handles = register(&mut writer, series, distributions)?;
 
     let mut timer = Latencies::new();
@@ -124,9 +196,11 @@ fn register(writer: &mut Writer, series: u32, distributions: u32) -> anyhow::Res
         .map(|i| {
             let label = i.to_string();
             let handle = match i {
-                i if i % 5 == 4 && i / 5 < distributions => {
-                    writer.distribution("bench_duration_ns").unit(Unit::Nanoseconds).label("n", &label).held()
-                }
+                i if i % 5 == 4 && i / 5 < distributions => writer
+                    .distribution("bench_duration_ns")
+                    .unit(Unit::Nanoseconds)
+                    .label("n", &label)
+                    .held(),
                 i if i % 2 == 0 => writer.gauge("bench_value").label("n", &label).held(),
                 _ => writer.counter("bench_events_total").label("n", &label).held(),
             };

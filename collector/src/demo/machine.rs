@@ -5,6 +5,7 @@
 //! the kernel says about the process. It prints the start of each interval that it ticked: the
 //! parent's only knowledge of what has to be in the slab afterwards.
 
+use crate::Outcome;
 use anyhow::Context;
 use nix::sys::signal::Signal;
 use procfs::process::Process;
@@ -20,11 +21,15 @@ use std::time::{Duration, Instant};
 ///
 /// # Errors
 /// The slab cannot be created, or /proc not be read.
-pub fn run(bus: &Path, instance: &str, seconds: u64) -> anyhow::Result<()> {
+pub fn run(bus: &Path, instance: &str, seconds: u64) -> anyhow::Result<Outcome> {
     // A demo that is killed shall not leave machines running.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
     let schema = SchemaConfig::default().capacity(28, 4);
-    let mut writer = Writer::builder(instance).label("demo", "true").schema(schema).bus(bus).create()?;
+    let mut writer = Writer::builder(instance)
+        .label("demo", "true")
+        .schema(schema)
+        .bus(bus)
+        .create()?;
     let worker = Worker::new(&mut writer)?;
     let vitals = Vitals::new(&mut writer)?;
     let mut lateness = writer
@@ -48,9 +53,11 @@ pub fn run(bus: &Path, instance: &str, seconds: u64) -> anyhow::Result<()> {
         writeln!(std::io::stdout(), "{now}").context("the demo is gone")?;
     }
     stop.store(true, Ordering::Relaxed);
-    thread.join().map_err(|_| anyhow::anyhow!("the worker thread panicked"))??;
+    thread
+        .join()
+        .map_err(|_| anyhow::anyhow!("the worker thread panicked"))??;
     writer.close();
-    Ok(())
+    Ok(Outcome::Done)
 }
 
 fn monotonic() -> Duration {
@@ -70,20 +77,31 @@ struct Worker {
 
 impl Worker {
     fn new(writer: &mut Writer) -> anyhow::Result<Self> {
-        let mut duration = |name: &str, help: &str| {
-            writer.histogram(name).unit(Unit::Nanoseconds).help(help).owned()
-        };
+        let mut duration =
+            |name: &str, help: &str| writer.histogram(name).unit(Unit::Nanoseconds).help(help).owned();
         Ok(Self {
-            bursts: duration("work_burst_duration_ns", "How long 20,000 rounds of arithmetic took.")?,
-            writes: duration("disk_write_duration_ns", "How long writing 64 KiB to a file took.")?,
+            bursts: duration(
+                "work_burst_duration_ns",
+                "How long 20,000 rounds of arithmetic took.",
+            )?,
+            writes: duration(
+                "disk_write_duration_ns",
+                "How long writing 64 KiB to a file took.",
+            )?,
             sleeps: duration("sleep_duration_ns", "How long a sleep of 5 ms took.")?,
-            iterations: writer.counter("work_iterations_total").help("Turns of the work loop.").owned()?,
+            iterations: writer
+                .counter("work_iterations_total")
+                .help("Turns of the work loop.")
+                .owned()?,
             written: writer
                 .counter("disk_written_bytes_total")
                 .unit(Unit::Bytes)
                 .help("Bytes written to the work file.")
                 .owned()?,
-            phases: writer.counter("work_phases_total").help("Changes of what the worker does.").shared()?,
+            phases: writer
+                .counter("work_phases_total")
+                .help("Changes of what the worker does.")
+                .shared()?,
             clock: writer.clock(),
         })
     }
@@ -155,30 +173,115 @@ struct Vitals {
 
 /// Kind, name, unit, help; in the order of [`Vitals::measure`].
 const VITALS: [(bool, &str, Unit, &str); 24] = [
-    (true, "process_user_cpu_ns_total", Unit::Nanoseconds, "CPU time in user mode."),
-    (true, "process_system_cpu_ns_total", Unit::Nanoseconds, "CPU time in the kernel."),
-    (true, "process_minor_faults_total", Unit::None, "Page faults without I/O."),
-    (true, "process_major_faults_total", Unit::None, "Page faults with I/O."),
-    (true, "sched_run_ns_total", Unit::Nanoseconds, "Time the main thread ran."),
-    (true, "sched_wait_ns_total", Unit::Nanoseconds, "Time the main thread waited for a CPU."),
-    (true, "sched_timeslices_total", Unit::None, "Times the main thread got a CPU."),
-    (true, "io_read_chars_total", Unit::Bytes, "Bytes asked for by read calls."),
-    (true, "io_written_chars_total", Unit::Bytes, "Bytes given to write calls."),
+    (
+        true,
+        "process_user_cpu_ns_total",
+        Unit::Nanoseconds,
+        "CPU time in user mode.",
+    ),
+    (
+        true,
+        "process_system_cpu_ns_total",
+        Unit::Nanoseconds,
+        "CPU time in the kernel.",
+    ),
+    (
+        true,
+        "process_minor_faults_total",
+        Unit::None,
+        "Page faults without I/O.",
+    ),
+    (
+        true,
+        "process_major_faults_total",
+        Unit::None,
+        "Page faults with I/O.",
+    ),
+    (
+        true,
+        "sched_run_ns_total",
+        Unit::Nanoseconds,
+        "Time the main thread ran.",
+    ),
+    (
+        true,
+        "sched_wait_ns_total",
+        Unit::Nanoseconds,
+        "Time the main thread waited for a CPU.",
+    ),
+    (
+        true,
+        "sched_timeslices_total",
+        Unit::None,
+        "Times the main thread got a CPU.",
+    ),
+    (
+        true,
+        "io_read_chars_total",
+        Unit::Bytes,
+        "Bytes asked for by read calls.",
+    ),
+    (
+        true,
+        "io_written_chars_total",
+        Unit::Bytes,
+        "Bytes given to write calls.",
+    ),
     (true, "io_read_calls_total", Unit::None, "Read system calls."),
     (true, "io_write_calls_total", Unit::None, "Write system calls."),
-    (true, "io_read_bytes_total", Unit::Bytes, "Bytes fetched from storage."),
-    (true, "io_written_bytes_total", Unit::Bytes, "Bytes sent to storage."),
-    (true, "voluntary_switches_total", Unit::None, "Times the main thread gave up its CPU."),
-    (true, "involuntary_switches_total", Unit::None, "Times the main thread lost its CPU."),
+    (
+        true,
+        "io_read_bytes_total",
+        Unit::Bytes,
+        "Bytes fetched from storage.",
+    ),
+    (
+        true,
+        "io_written_bytes_total",
+        Unit::Bytes,
+        "Bytes sent to storage.",
+    ),
+    (
+        true,
+        "voluntary_switches_total",
+        Unit::None,
+        "Times the main thread gave up its CPU.",
+    ),
+    (
+        true,
+        "involuntary_switches_total",
+        Unit::None,
+        "Times the main thread lost its CPU.",
+    ),
     (false, "process_rss_bytes", Unit::Bytes, "Memory in RAM."),
-    (false, "process_rss_peak_bytes", Unit::Bytes, "Most memory in RAM so far."),
-    (false, "process_data_bytes", Unit::Bytes, "Size of the data segment."),
+    (
+        false,
+        "process_rss_peak_bytes",
+        Unit::Bytes,
+        "Most memory in RAM so far.",
+    ),
+    (
+        false,
+        "process_data_bytes",
+        Unit::Bytes,
+        "Size of the data segment.",
+    ),
     (false, "process_virtual_bytes", Unit::Bytes, "Address space."),
-    (false, "process_locked_bytes", Unit::Bytes, "Memory locked into RAM."),
+    (
+        false,
+        "process_locked_bytes",
+        Unit::Bytes,
+        "Memory locked into RAM.",
+    ),
     (false, "process_page_table_bytes", Unit::Bytes, "Page tables."),
     (false, "process_threads", Unit::None, "Threads."),
     (false, "process_open_fds", Unit::None, "Open file descriptors."),
-    (false, "process_uptime_seconds", Unit::Seconds, "Time since the machine's start."),
+    (
+        false,
+        "process_uptime_seconds",
+        Unit::Seconds,
+        "Time since the machine's start.",
+    ),
 ];
 
 impl Vitals {

@@ -7,13 +7,48 @@
 pub mod machine;
 pub mod report;
 
+use crate::cli::{Demo, Format};
+use crate::{Outcome, output};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use report::Report;
 use rondo_reader::{Bus, Limits, Slab};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+/// `rondo demo`.
+///
+/// # Errors
+/// The machines cannot run, or their slabs not be read.
+pub fn command(args: &Demo) -> anyhow::Result<Outcome> {
+    let settings = Settings {
+        bus: args.bus.bus.clone(),
+        machines: args.machines,
+        seconds: args.seconds,
+    };
+    let report = Report::read(&settings.bus, &run(&settings)?)?;
+    let mut out = output::stdout();
+    match args.output.format {
+        Format::Json => output::write_json(&mut out, &report)?,
+        Format::Csv => {
+            let mut csv = csv::Writer::from_writer(&mut out);
+            report
+                .machines
+                .iter()
+                .try_for_each(|machine| csv.serialize(machine))?;
+            csv.flush()?;
+        }
+        Format::Table => report.write(&mut out)?,
+    }
+    out.flush()?;
+    Ok(if report.is_complete() {
+        Outcome::Done
+    } else {
+        Outcome::Found
+    })
+}
 
 /// What the demo does.
 #[derive(Debug, Clone)]
@@ -49,7 +84,8 @@ pub fn run(settings: &Settings) -> anyhow::Result<Vec<Witness>> {
         .map(|i| Machine::start(settings, i, settings.machines > 1 && i == victim))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let bar = ProgressBar::new(settings.seconds).with_style(
-        ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} s").unwrap_or_else(|_| ProgressStyle::default_bar()),
+        ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} s")
+            .unwrap_or_else(|_| ProgressStyle::default_bar()),
     );
     bar.set_message(format!("{} machines recording", settings.machines));
     let started = Instant::now();
@@ -59,7 +95,9 @@ pub fn run(settings: &Settings) -> anyhow::Result<Vec<Witness>> {
         std::thread::sleep(Duration::from_millis(50));
         bar.set_position(started.elapsed().as_secs().min(settings.seconds));
         // In the middle of its life and of an interval.
-        if let Some(i) = to_kill && started.elapsed().as_millis() as u64 > settings.seconds * 500 + 200 {
+        if let Some(i) = to_kill
+            && started.elapsed().as_millis() as u64 > settings.seconds * 500 + 200
+        {
             machines[i].child.kill().context("cannot kill a machine")?;
             bar.set_message(format!("killed {}", machines[i].instance));
             to_kill = None;
@@ -76,14 +114,22 @@ fn make_bus(bus: &Path) -> anyhow::Result<()> {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
         std::fs::set_permissions(bus, mode)?;
     }
-    anyhow::ensure!(bus.is_dir(), "bus directory {} does not exist; create it, or leave --bus out", bus.display());
+    anyhow::ensure!(
+        bus.is_dir(),
+        "bus directory {} does not exist; create it, or leave --bus out",
+        bus.display()
+    );
     Ok(())
 }
 
 /// Slabs stay after their machines, so those of the last demo are removed by the next.
 fn remove_earlier_demos(bus: &Path) -> anyhow::Result<()> {
     let bus = Bus::open(bus, &Limits::default())?;
-    let paths: Vec<_> = bus.slabs().filter(|slab| is_demo(slab)).map(|slab| slab.path().to_owned()).collect();
+    let paths: Vec<_> = bus
+        .slabs()
+        .filter(|slab| is_demo(slab))
+        .map(|slab| slab.path().to_owned())
+        .collect();
     for path in paths {
         Slab::open(&path, &Limits::default())?.remove()?;
     }
@@ -91,7 +137,10 @@ fn remove_earlier_demos(bus: &Path) -> anyhow::Result<()> {
 }
 
 fn is_demo(slab: &Slab) -> bool {
-    slab.identity().labels.iter().any(|(name, value)| name == "demo" && value == "true")
+    slab.identity()
+        .labels
+        .iter()
+        .any(|(name, value)| name == "demo" && value == "true")
 }
 
 struct Machine {
@@ -109,14 +158,29 @@ impl Machine {
             .arg("demo-machine")
             .arg("--bus")
             .arg(&settings.bus)
-            .args(["--instance", &instance, "--seconds", &settings.seconds.to_string()])
+            .args([
+                "--instance",
+                &instance,
+                "--seconds",
+                &settings.seconds.to_string(),
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start a machine")?;
         let lines = BufReader::new(child.stdout.take().context("a machine has no output")?).lines();
-        let ticks = std::thread::spawn(move || lines.map_while(Result::ok).filter_map(|l| l.parse().ok()).collect());
-        Ok(Self { instance, child, ticks, is_victim })
+        let ticks = std::thread::spawn(move || {
+            lines
+                .map_while(Result::ok)
+                .filter_map(|l| l.parse().ok())
+                .collect()
+        });
+        Ok(Self {
+            instance,
+            child,
+            ticks,
+            is_victim,
+        })
     }
 
     fn is_over(&mut self) -> bool {
@@ -125,8 +189,19 @@ impl Machine {
 
     fn finish(mut self) -> anyhow::Result<Witness> {
         let status = self.child.wait()?;
-        let ticks = self.ticks.join().map_err(|_| anyhow::anyhow!("cannot read what {} said", self.instance))?;
-        anyhow::ensure!(status.success() || self.is_victim, "machine {} failed: {status}", self.instance);
-        Ok(Witness { instance: self.instance, killed: !status.success(), ticks })
+        let ticks = self
+            .ticks
+            .join()
+            .map_err(|_| anyhow::anyhow!("cannot read what {} said", self.instance))?;
+        anyhow::ensure!(
+            status.success() || self.is_victim,
+            "machine {} failed: {status}",
+            self.instance
+        );
+        Ok(Witness {
+            instance: self.instance,
+            killed: !status.success(),
+            ticks,
+        })
     }
 }

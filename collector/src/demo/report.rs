@@ -1,12 +1,13 @@
 //! What of a demo's machines is in their slabs, read back by a process that wrote none of it.
 
 use super::Witness;
+use crate::output::{Grid, Side};
 use anyhow::Context;
 use rondo_reader::{Bus, Limits, Liveness, Point, PointValue, Slab};
 use rondo_shm_layout::{Kind, Series};
 use serde::Serialize;
 use std::collections::HashSet;
-use std::fmt::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 /// The whole demo.
@@ -55,23 +56,74 @@ impl Report {
     pub fn read(bus: &Path, witnesses: &[Witness]) -> anyhow::Result<Self> {
         let bus = Bus::open(bus, &Limits::default())?;
         let machines = witnesses.iter().map(|witness| {
-            let slab = bus.find(&witness.instance).max_by_key(|slab| slab.identity().created_monotonic_ns);
+            let slab = bus
+                .find(&witness.instance)
+                .max_by_key(|slab| slab.identity().created_monotonic_ns);
             let slab = slab.with_context(|| format!("{} left no slab on the bus", witness.instance))?;
             MachineReport::read(slab, witness)
         });
-        Ok(Self { machines: machines.collect::<anyhow::Result<_>>()? })
+        Ok(Self {
+            machines: machines.collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    /// For people: a table of machines, sparklines of two of them, and what to type next.
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let right = ["EXPECTED", "POINTS", "MISSING", "SERIES"].map(|name| (name, Side::Right));
+        let mut table = Grid::new(&[&[("MACHINE", Side::Left), ("END", Side::Left)], &right[..]].concat());
+        for machine in &self.machines {
+            let end = if machine.killed { "killed" } else { machine.state };
+            let numbers = [
+                machine.expected_points,
+                machine.points,
+                machine.gaps,
+                machine.series,
+            ];
+            let texts = [machine.instance.clone(), end.to_owned()];
+            table.add(texts.into_iter().chain(numbers.map(|number| number.to_string())));
+        }
+        table.write(out)?;
+        let killed = self.machines.iter().find(|machine| machine.killed);
+        for machine in self
+            .machines
+            .iter()
+            .find(|machine| !machine.killed)
+            .into_iter()
+            .chain(killed)
+        {
+            machine.write_lines(out)?;
+        }
+        let Some(first) = self.machines.first() else {
+            return Ok(());
+        };
+        writeln!(out, "\nThe slabs stay until the next demo. Look further with")?;
+        writeln!(out, "  rondo ls")?;
+        writeln!(out, "  rondo info {}", first.instance)?;
+        writeln!(
+            out,
+            "  rondo query {} work_burst_duration_ns --range all",
+            first.instance
+        )?;
+        if let Some(killed) = killed {
+            writeln!(out, "  rondo verify {}", killed.instance)?;
+        }
+        Ok(())
     }
 
     /// Whether nothing is missing.
     pub fn is_complete(&self) -> bool {
-        self.machines.iter().all(|machine| machine.gaps == 0 && machine.expected_points > 0)
+        self.machines
+            .iter()
+            .all(|machine| machine.gaps == 0 && machine.expected_points > 0)
     }
 }
 
 impl MachineReport {
     fn read(slab: &Slab, witness: &Witness) -> anyhow::Result<Self> {
         let (first, last) = (witness.ticks.first().copied(), witness.ticks.last().copied());
-        let (first, last) = first.zip(last).with_context(|| format!("{} never ticked", witness.instance))?;
+        let (first, last) = first
+            .zip(last)
+            .with_context(|| format!("{} never ticked", witness.instance))?;
         let interval = slab.layout().axis.interval_ns();
         let view = slab.view()?;
         let expected_points = ((last - first) / interval + 1) as usize;
@@ -80,7 +132,11 @@ impl MachineReport {
         for series in slab.series() {
             let points = slab.range(series, &view, first, last)?;
             if is_recorded_at_ticks(series) {
-                let present = points.iter().filter(|point| is_recorded(point)).map(|point| point.t).collect();
+                let present = points
+                    .iter()
+                    .filter(|point| is_recorded(point))
+                    .map(|point| point.t)
+                    .collect();
                 complete = Some(match complete {
                     Some(so_far) => &so_far & &present,
                     None => present,
@@ -105,13 +161,21 @@ impl MachineReport {
     }
 
     /// The series worth looking at, one a line.
-    pub fn sparklines(&self) -> String {
+    fn write_lines(&self, out: &mut impl Write) -> io::Result<()> {
         let width = self.lines.iter().map(|line| line.title.len()).max().unwrap_or(0);
-        self.lines.iter().fold(String::new(), |mut text, line| {
-            // Writing to a String cannot fail.
-            let _ = writeln!(text, "  {:width$}  {}  {}", line.title, line.sparkline, line.latest);
-            text
-        })
+        writeln!(
+            out,
+            "\n{} ({} seconds, {}):",
+            self.instance, self.expected_points, self.state
+        )?;
+        for line in &self.lines {
+            writeln!(
+                out,
+                "  {:width$}  {}  {}",
+                line.title, line.sparkline, line.latest
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -146,7 +210,9 @@ impl Line {
             let value = match (point.value, before) {
                 (PointValue::Gauge(value), _) => Some(value),
                 (PointValue::Counter(total), Some((earlier, _))) => Some(total.wrapping_sub(earlier) as f64),
-                (PointValue::Distribution { count, sum, .. }, Some((earlier, earlier_sum))) if count > earlier => {
+                (PointValue::Distribution { count, sum, .. }, Some((earlier, earlier_sum)))
+                    if count > earlier =>
+                {
                     Some((sum - earlier_sum) / (count - earlier) as f64)
                 }
                 _ => None,
@@ -168,23 +234,36 @@ impl Line {
         let latest = bars.iter().rev().flatten().next().copied().unwrap_or(f64::NAN);
         Self {
             title: format!("{} ({what})", series.name),
-            sparkline: sparkline(&bars),
+            sparkline: sparkline(&bars, series.kind != Kind::Gauge),
             latest: format!("{} {}", rounded(latest), series.unit),
         }
     }
 }
 
-/// One block for each value from the least to the greatest, a space where there is none.
-fn sparkline(values: &[Option<f64>]) -> String {
+/// One block for each value from the least (or zero) to the greatest, a space where there is none.
+fn sparkline(values: &[Option<f64>], from_zero: bool) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let known = || values.iter().flatten().copied();
-    let (least, greatest) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
-    let range = if greatest > least { greatest - least } else { 1.0 };
-    values.iter().map(|value| value.map_or(' ', |v| BLOCKS[((v - least) / range * 7.0).round() as usize])).collect()
+    let least = known().fold(if from_zero { 0.0 } else { f64::INFINITY }, f64::min);
+    let range = known().fold(f64::NEG_INFINITY, f64::max) - least;
+    let block = |value: f64| {
+        BLOCKS[if range > 0.0 {
+            ((value - least) / range * 7.0).round() as usize
+        } else {
+            0
+        }]
+    };
+    values.iter().map(|value| value.map_or(' ', block)).collect()
 }
 
 fn rounded(value: f64) -> String {
-    if value.is_nan() { "nothing".into() } else if value.abs() < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") }
+    if value.is_nan() {
+        "nothing".into()
+    } else if value.abs() < 100.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.0}")
+    }
 }
 
 #[cfg(test)]
@@ -193,8 +272,9 @@ mod tests {
 
     #[test]
     fn a_sparkline_spans_from_least_to_greatest_and_shows_gaps() {
-        assert_eq!(sparkline(&[Some(0.0), None, Some(7.0), Some(3.0)]), "▁ █▄");
-        assert_eq!(sparkline(&[Some(5.0), Some(5.0)]), "▁▁");
-        assert_eq!(sparkline(&[None]), " ");
+        assert_eq!(sparkline(&[Some(0.0), None, Some(7.0), Some(3.0)], false), "▁ █▄");
+        assert_eq!(sparkline(&[Some(5.0), Some(5.0)], false), "▁▁");
+        assert_eq!(sparkline(&[Some(5.0), Some(5.0)], true), "██");
+        assert_eq!(sparkline(&[None], true), " ");
     }
 }
