@@ -178,12 +178,17 @@ impl Builder {
             self.schemas
         };
         for (i, schema) in schemas.iter().enumerate() {
-            if schemas[..i].iter().any(|earlier| earlier.name == schema.name) {
-                return Err(CreateError::Schema {
-                    name: schema.name.clone(),
-                    why: "it is given twice".into(),
-                });
-            }
+            let why = if schemas[..i].iter().any(|earlier| earlier.name == schema.name) {
+                "it is given twice"
+            } else if self.simulated_start_ns.is_some_and(|start| !schema.can_start_at(start)) {
+                "simulated time starts before its first interval, or after 2^63"
+            } else {
+                continue;
+            };
+            return Err(CreateError::Schema {
+                name: schema.name.clone(),
+                why: why.into(),
+            });
         }
         let (mut slabs, mut warnings) = (Vec::new(), Vec::new());
         for schema in schemas {

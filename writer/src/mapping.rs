@@ -25,10 +25,7 @@ struct Lines {
 
 enum Backing {
     /// A file that others can map.
-    Shared {
-        mapping: MmapRaw,
-        birthmark: Birthmark,
-    },
+    Shared { mapping: MmapRaw, birthmark: Birthmark },
     /// Memory of this process alone, from a box: where no-op handles write to.
     Private(NonNull<[Lines]>),
 }

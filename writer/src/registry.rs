@@ -5,8 +5,8 @@ use crate::error::RegisterError;
 use crate::mapping::SlabMemory;
 use rondo_shm_layout::sync::Ordering;
 use rondo_shm_layout::{
-    Access, BucketArray, Kind, Rule, SectionKind, Series, SeriesDescriptor, TextRef, Unit, Violation, buckets,
-    encode_labels, names,
+    Access, BucketArray, Kind, Rule, SectionKind, Series, SeriesDescriptor, TextRef, Unit, Violation,
+    buckets, encode_labels, names,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use zerocopy::IntoBytes;
@@ -71,7 +71,9 @@ impl Registry {
             let Some(series) = Series::read(image, layout, index)? else {
                 continue;
             };
-            let at = layout.section(SectionKind::Series).record_offset(u64::from(index));
+            let at = layout
+                .section(SectionKind::Series)
+                .record_offset(u64::from(index));
             let record: Option<SeriesDescriptor> = at.and_then(|at| image.record(at));
             for text in record.iter().flat_map(|r| [r.name, r.unit, r.help, r.labels]) {
                 text_bytes += u64::from(text.length.get());
@@ -126,8 +128,7 @@ impl Registry {
             cell_offset: series.cell_offset.unwrap_or(0),
             buckets: series.buckets,
         };
-        let labels = encode_labels(&series.labels)
-            .map_err(|why| Violation::new(Rule::SeriesName, why))?;
+        let labels = encode_labels(&series.labels).map_err(|why| Violation::new(Rule::SeriesName, why))?;
         let kind = *self.kinds.entry(series.name.clone()).or_insert(series.kind);
         let key = (series.name.clone(), labels);
         let earlier = self.by_name.insert(key, (entry, series.unit.clone()));

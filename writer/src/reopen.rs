@@ -62,7 +62,8 @@ pub(crate) fn reopen(path: &Path) -> Result<Writer, ReopenError> {
     let all = all_series(&slab.memory).map_err(invalid)?;
     let all = all.ok_or_else(|| ReopenError::Newer(path.to_owned()))?;
     // Nothing can be refused any more, and nothing was changed yet.
-    slab.memory.resume(all.iter().map(|series| repair(&slab.memory, series)).collect());
+    slab.memory
+        .resume(all.iter().map(|series| repair(&slab.memory, series)).collect());
     let live = slab.memory.live();
     live.writer_pid
         .store(u64::from(std::process::id()), Ordering::Relaxed);
@@ -141,8 +142,8 @@ fn all_series(slab: &SlabMemory) -> Result<Option<Vec<Series>>, Violation> {
     let count = slab.live().directory().published();
     let mut all = Vec::new();
     for index in 0..count {
-        let index = u32::try_from(index)
-            .map_err(|_| Violation::new(Rule::SeriesCount, format!("{count} series")))?;
+        let index =
+            u32::try_from(index).map_err(|_| Violation::new(Rule::SeriesCount, format!("{count} series")))?;
         match Series::read(slab.image(), &slab.layout, index)? {
             Some(series) if series.slot_size == series.kind.slot_size() => all.push(series),
             _ => return Ok(None),

@@ -151,6 +151,12 @@ impl SchemaConfig {
         self.matchers.iter().all(|matcher| matcher.matches(name, labels))
     }
 
+    /// Whether a time lies in one of its slab's intervals.
+    pub(crate) fn can_start_at(&self, time_ns: u64) -> bool {
+        let interval_ns = self.tiers.first().map_or(0, |tier| tier.interval.as_nanos());
+        u128::from(time_ns) >= interval_ns && time_ns < 1 << 63
+    }
+
     /// What a slab of this schema has room for, or why there can be none.
     pub(crate) fn plan(&self) -> Result<(Capacity, Vec<Tier>), String> {
         if !names::is_schema(&self.name) {

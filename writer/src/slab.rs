@@ -1,5 +1,6 @@
 //! One slab of a writer: its memory, its directory, its clock, and what the tick has to do in it.
 
+use crate::admit::{admit, count};
 use crate::clock::{self, Clock, TimeSource};
 use crate::error::RegisterError;
 use crate::held::Held;
@@ -75,20 +76,19 @@ impl Slab {
     pub(crate) fn claim<S: Slot>(&self, name: &str, entry: &Entry) -> Result<Column<S>, RegisterError> {
         let owned = || RegisterError::AlreadyOwned(name.to_owned());
         if !self.memory.claim(entry.index) {
-            crate::admit::count::<()>(self.memory.live().refused_count);
+            count::<()>(self.memory.live().refused_count);
             return Err(owned());
         }
         Column::new(&self.memory, entry.index, entry.column_offset).ok_or_else(owned)
     }
 
     /// Copies shared cells into the slots of the interval of `now_ns`, and says that it was there.
+    /// A tick is refused and counted like a sample: readers take its time for proof of what is final.
     pub(crate) fn tick_at(&mut self, now_ns: u64) {
-        let (axis, live) = (self.memory.axis(), self.memory.live());
-        let start = axis.start_of(now_ns);
-        if start < axis.interval_ns() || start >= 1 << 63 || start < live.ticked_ns.load(Ordering::Relaxed) {
-            crate::admit::count::<()>(live.stale_count);
+        let live = self.memory.live();
+        let Some(start) = admit(&self.memory, live.ticked_ns.load(Ordering::Relaxed), now_ns) else {
             return;
-        }
+        };
         for SharedSeries { cell, kind, column } in &mut self.shared {
             let bits = if *kind == Kind::Counter {
                 Some(cell.get())
@@ -118,21 +118,13 @@ impl Slab {
     }
 
     /// When the next tick is due, in slab time.
-    ///
-    /// In the middle of each interval, where half an interval of delay either way does no harm; with
-    /// [`TimeSource::Tick`] at its start, as a timer may be late but is never early.
     pub(crate) fn next_tick_ns(&self) -> u64 {
-        let interval = self.memory.axis().interval_ns();
-        let phase = if self.time_source == TimeSource::Tick {
-            0
-        } else {
-            interval / 2
-        };
-        let now = self.fine_now();
-        let ticked = self.memory.live().ticked_ns.load(Ordering::Relaxed);
-        let this = self.memory.axis().start_of(now) + phase;
-        // Once in each interval: not again in the one that was ticked, nor one that is over.
-        let first_free = if ticked == 0 { 0 } else { ticked + interval + phase };
-        first_free.max(if this > now { this } else { this + interval })
+        let ticked_ns = self.memory.live().ticked_ns.load(Ordering::Relaxed);
+        clock::next_tick_ns(
+            self.memory.axis().interval_ns(),
+            self.time_source,
+            ticked_ns,
+            self.fine_now(),
+        )
     }
 }
