@@ -202,7 +202,11 @@ impl Layout {
     fn table(image: Image<'_>, header: &Header) -> Result<Vec<SectionEntry>, Violation> {
         let (count, entry_size) = (header.section_count.get(), header.section_entry_size.get());
         let entries = || {
-            let sane = (1..=64).contains(&count) && entry_size >= 32 && entry_size.is_multiple_of(8);
+            let bytes = usize::from(count) * usize::from(entry_size);
+            let sane = (1..=64).contains(&count)
+                && entry_size >= 32
+                && entry_size.is_multiple_of(8)
+                && SECTION_TABLE_OFFSET as usize + bytes <= image.len();
             sane.then(|| {
                 (0..u64::from(count))
                     .map(|i| image.record(SECTION_TABLE_OFFSET + i * u64::from(entry_size)))
@@ -218,8 +222,9 @@ impl Layout {
     }
 
     fn sections(header: &Header, table: &[SectionEntry]) -> Result<[Section; 9], Violation> {
-        let mut next_free = SECTION_TABLE_OFFSET
+        let table_end = SECTION_TABLE_OFFSET
             + u64::from(header.section_count.get()) * u64::from(header.section_entry_size.get());
+        let mut next_free = table_end;
         let mut by_offset: Vec<_> = table.iter().collect();
         by_offset.sort_by_key(|entry| entry.offset.get());
         for entry in by_offset {
@@ -228,8 +233,12 @@ impl Layout {
             let end = offset
                 .checked_add(length)
                 .filter(|&end| end <= header.file_size.get());
+            // An empty section overlaps nothing, wherever it is.
+            let start_min = if length == 0 { table_end } else { next_free };
             match end {
-                Some(end) if offset >= next_free && offset.is_multiple_of(align) => next_free = end,
+                Some(end) if offset >= start_min && offset.is_multiple_of(align) => {
+                    next_free = next_free.max(end);
+                }
                 _ => {
                     let detail = format!("section {} has {length} bytes at {offset}", entry.kind);
                     return Err(Violation::new(Rule::SectionBounds, detail));

@@ -252,6 +252,9 @@ impl Series {
                 }
                 Some(buckets)
             }
+            _ if (buckets.offset, buckets.count, buckets.precision) != (0, 0, 0) => {
+                return Err(place(format!("{buckets:?} of a {}", kind.as_str())));
+            }
             _ => None,
         };
         Ok(Some(Self {
