@@ -1,1 +1,20 @@
-//! Whole-system tests live in `tests/`.
+//! What the whole-system tests in `tests/` share.
+//!
+//! | module | what it has |
+//! |---|---|
+//! | [`vectors`] | the golden slabs of `spec/vectors`, made anew |
+//! | [`raw`] | a slab as bytes that a test may change |
+//! | [`foreign`] | the readers in C, Python and Kaitai Struct |
+//! | [`json`] | comparing and printing what they print |
+//! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
+//! | [`skip`] | saying that a test cannot run here |
+// A helper that cannot go on fails its test.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub mod foreign;
+pub mod json;
+mod later;
+pub mod raw;
+pub mod rows;
+pub mod skip;
+pub mod vectors;
