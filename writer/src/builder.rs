@@ -180,7 +180,10 @@ impl Builder {
         for (i, schema) in schemas.iter().enumerate() {
             let why = if schemas[..i].iter().any(|earlier| earlier.name == schema.name) {
                 "it is given twice"
-            } else if self.simulated_start_ns.is_some_and(|start| !schema.can_start_at(start)) {
+            } else if self
+                .simulated_start_ns
+                .is_some_and(|start| !schema.can_start_at(start))
+            {
                 "simulated time starts before its first interval, or after 2^63"
             } else {
                 continue;

@@ -403,7 +403,8 @@ impl Buckets {
     /// The bucket of a sample that is finite and at least 0.
     #[inline(always)]
     pub(crate) fn of(&self, sample: f64) -> &AtomicU64 {
-        let index = buckets::index(sample, self.precision, self.count);
+        // Without the sign of a negative zero.
+        let index = buckets::index(sample.abs(), self.precision, self.count);
         // SAFETY: `index` returns less than `count`: one of the words of the invariant.
         let bucket = unsafe { self.first.add(index) };
         // SAFETY: the invariant; `owner` keeps the memory in place for as long as `self` lives.
