@@ -1,4 +1,5 @@
 //! The commands as people call them: what they print, where, and how they end.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use assert_cmd::Command;
 use rondo_writer::{SchemaConfig, Unit, Writer};

@@ -4,7 +4,7 @@ use super::Witness;
 use crate::output::{Grid, Side};
 use anyhow::Context;
 use rondo_reader::{Bus, Limits, Liveness, Point, PointValue, Slab};
-use rondo_shm_layout::{Kind, Series};
+use rondo_shm_layout::{Kind, Series, Unit};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::{self, Write};
@@ -231,11 +231,11 @@ impl Line {
             Kind::Counter => "per second",
             Kind::Distribution | Kind::Histogram => "mean",
         };
-        let latest = bars.iter().rev().flatten().next().copied().unwrap_or(f64::NAN);
+        let latest = bars.iter().rev().flatten().next().copied();
         Self {
             title: format!("{} ({what})", series.name),
             sparkline: sparkline(&bars, series.kind != Kind::Gauge),
-            latest: format!("{} {}", rounded(latest), series.unit),
+            latest: latest.map_or_else(String::new, |value| short(value, &series.unit)),
         }
     }
 }
@@ -256,19 +256,39 @@ fn sparkline(values: &[Option<f64>], from_zero: bool) -> String {
     values.iter().map(|value| value.map_or(' ', block)).collect()
 }
 
-fn rounded(value: f64) -> String {
-    if value.is_nan() {
-        "nothing".into()
-    } else if value.abs() < 100.0 {
-        format!("{value:.2}")
-    } else {
-        format!("{value:.0}")
-    }
+/// A value with the prefix that makes it short.
+fn short(value: f64, unit: &Unit) -> String {
+    const TIMES: [(f64, &str); 4] = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
+    const SIZES: [(f64, &str); 4] = [
+        (1_073_741_824.0, "GiB"),
+        (1_048_576.0, "MiB"),
+        (1024.0, "KiB"),
+        (1.0, "bytes"),
+    ];
+    let (steps, scale) = match unit.base() {
+        Some(("seconds", scale)) => (TIMES, scale),
+        Some(("bytes", scale)) => (SIZES, scale),
+        _ => return format!("{value:.1} {unit}").trim_end().to_owned(),
+    };
+    let value = value * scale;
+    let (step, name) = *steps
+        .iter()
+        .find(|(step, _)| value.abs() >= *step)
+        .unwrap_or(&steps[3]);
+    format!("{:.1} {name}", value / step)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_are_short_in_units_that_people_know() {
+        assert_eq!(short(30_310.0, &Unit::Nanoseconds), "30.3 µs");
+        assert_eq!(short(12_845_056.0, &Unit::Bytes), "12.2 MiB");
+        assert_eq!(short(0.0, &Unit::Nanoseconds), "0.0 ns");
+        assert_eq!(short(99.0, &Unit::None), "99.0");
+    }
 
     #[test]
     fn a_sparkline_spans_from_least_to_greatest_and_shows_gaps() {
