@@ -11,7 +11,9 @@ pub type Answer = Result<Value, String>;
 
 /// The workspace.
 pub fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ is in the workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ is in the workspace")
 }
 
 /// Where `tests/foreign.sh` puts what it fetches.
@@ -26,18 +28,31 @@ pub fn c_program(name: &str) -> Result<PathBuf, String> {
         for name in ["slab_json", "slab_watch"] {
             let mut compiler = Command::new(std::env::var_os("CC").unwrap_or_else(|| "cc".into()));
             compiler.args(["-std=c11", "-Wall", "-Wextra", "-Werror", "-O2", "-o"]);
-            compiler.arg(directory.path().join(name)).arg(root().join(format!("spec/c/{name}.c")));
-            let output = compiler.output().map_err(|error| format!("no C compiler: {error}"))?;
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            compiler
+                .arg(directory.path().join(name))
+                .arg(root().join(format!("spec/c/{name}.c")));
+            let output = compiler
+                .output()
+                .map_err(|error| format!("no C compiler: {error}"))?;
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
         }
         Ok(directory)
     });
-    COMPILED.as_ref().map(|directory| directory.path().join(name)).map_err(String::clone)
+    COMPILED
+        .as_ref()
+        .map(|directory| directory.path().join(name))
+        .map_err(String::clone)
 }
 
 /// The Python reader, as a command that lacks its arguments.
 pub fn python_reader() -> Result<Command, String> {
-    let version = Command::new("python3").args(["-c", "import sys; sys.exit(sys.version_info < (3, 11))"]).status();
+    let version = Command::new("python3")
+        .args(["-c", "import sys; sys.exit(sys.version_info < (3, 11))"])
+        .status();
     if !version.is_ok_and(|status| status.success()) {
         return Err("no python3 of 3.11 or later".into());
     }
@@ -64,7 +79,11 @@ pub fn json_by_kaitai(slab: &Path) -> Answer {
         return Err("the Kaitai Struct compiler is not there; run tests/foreign.sh".into());
     }
     let script = root().join("spec/kaitai/slab_json.py");
-    Ok(run(Command::new(python).arg("-B").arg(script).arg(slab).env("PYTHONPATH", parser)))
+    Ok(run(Command::new(python)
+        .arg("-B")
+        .arg(script)
+        .arg(slab)
+        .env("PYTHONPATH", parser)))
 }
 
 /// The JSON of a slab from `rondo query`: the binary that `RONDO_BIN` names, or the one that cargo
@@ -78,12 +97,24 @@ pub fn json_by_rondo(slab: &Path) -> Answer {
         let test = std::env::current_exe().expect("this test's path");
         let directory = test.ancestors().nth(2).expect("the profile's directory");
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.current_dir(root()).args(["build", "--quiet", "--bin", "rondo", "--package", "rondo-collector"]);
-        cargo.arg("--target-dir").arg(directory.parent().expect("the target directory"));
+        cargo.current_dir(root()).args([
+            "build",
+            "--quiet",
+            "--bin",
+            "rondo",
+            "--package",
+            "rondo-collector",
+        ]);
+        cargo
+            .arg("--target-dir")
+            .arg(directory.parent().expect("the target directory"));
         if directory.ends_with("release") {
             cargo.arg("--release");
         }
-        assert!(cargo.status().expect("cargo runs").success(), "rondo does not compile");
+        assert!(
+            cargo.status().expect("cargo runs").success(),
+            "rondo does not compile"
+        );
         directory.join("rondo")
     });
     let query = [OsStr::new("query"), slab.as_os_str()];
@@ -93,8 +124,14 @@ pub fn json_by_rondo(slab: &Path) -> Answer {
 
 /// What a command prints as JSON. It has to succeed.
 pub fn run(command: &mut Command) -> Value {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (answer, complaint) = (&output.stdout, String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{command:?}: {complaint}{}", String::from_utf8_lossy(answer));
+    assert!(
+        output.status.success(),
+        "{command:?}: {complaint}{}",
+        String::from_utf8_lossy(answer)
+    );
     serde_json::from_slice(answer).unwrap_or_else(|error| panic!("{command:?} printed no JSON: {error}"))
 }

@@ -11,9 +11,9 @@ pub fn difference(left: &Value, right: &Value) -> Option<String> {
             .zip(b)
             .enumerate()
             .find_map(|(i, (a, b))| difference(a, b).map(|rest| format!("[{i}]{rest}"))),
-        (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => {
-            a.iter().find_map(|(key, a)| difference(a, &b[key]).map(|rest| format!(".{key}{rest}")))
-        }
+        (Value::Object(a), Value::Object(b)) if a.keys().eq(b.keys()) => a
+            .iter()
+            .find_map(|(key, a)| difference(a, &b[key]).map(|rest| format!(".{key}{rest}"))),
         (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => {
             (a.as_f64() != b.as_f64()).then(|| format!(": {a} and {b}"))
         }
@@ -36,9 +36,14 @@ fn lay_out_into(text: &mut String, value: &Value, depth: usize) {
     }
     let (open, close, items): (_, _, Vec<(String, &Value)>) = match value {
         Value::Array(items) => ('[', ']', items.iter().map(|item| (String::new(), item)).collect()),
-        Value::Object(items) => {
-            ('{', '}', items.iter().map(|(key, item)| (format!("{key:?}: "), item)).collect())
-        }
+        Value::Object(items) => (
+            '{',
+            '}',
+            items
+                .iter()
+                .map(|(key, item)| (format!("{key:?}: "), item))
+                .collect(),
+        ),
         _ => return text.push_str(&short),
     };
     text.push(open);
@@ -61,8 +66,14 @@ mod tests {
     /// A comparison that overlooks something would let all readers be wrong in the same test.
     #[test]
     fn only_the_same_values_are_equal() {
-        assert_eq!(difference(&json!({"a": [13, null]}), &json!({"a": [13.0, null]})), None);
-        assert_eq!(difference(&json!({"a": [1]}), &json!({"a": [2]})).unwrap(), ".a[0]: 1 and 2");
+        assert_eq!(
+            difference(&json!({"a": [13, null]}), &json!({"a": [13.0, null]})),
+            None
+        );
+        assert_eq!(
+            difference(&json!({"a": [1]}), &json!({"a": [2]})).unwrap(),
+            ".a[0]: 1 and 2"
+        );
         assert!(difference(&json!(u64::MAX), &json!(u64::MAX - 1)).is_some());
         assert!(difference(&json!({"a": 1}), &json!({"b": 1})).is_some());
         assert!(difference(&json!({"a": 1, "filled": true}), &json!({"a": 1})).is_some());

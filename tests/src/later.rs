@@ -34,13 +34,29 @@ impl Moved {
             _ => (old.record_size + 40, (old.record_size, old.record_size + 40)),
         };
         let length = record_size * old.record_count as usize;
-        Self { old, new: RawSection { offset, length, record_size, ..old }, step }
+        Self {
+            old,
+            new: RawSection {
+                offset,
+                length,
+                record_size,
+                ..old
+            },
+            step,
+        }
     }
 
     /// Where what was at `offset` is now.
     fn offset(&self, offset: usize) -> usize {
-        let (record, rest) = ((offset - self.old.offset) / self.old.record_size, (offset - self.old.offset) % self.old.record_size);
-        self.new.offset + record * self.new.record_size + rest / self.step.0 * self.step.1 + rest % self.step.0
+        let from_start = offset - self.old.offset;
+        let (record, rest) = (
+            from_start / self.old.record_size,
+            from_start % self.old.record_size,
+        );
+        self.new.offset
+            + record * self.new.record_size
+            + rest / self.step.0 * self.step.1
+            + rest % self.step.0
     }
 
     fn copy(&self, from: &RawSlab, to: &mut RawSlab) {
@@ -66,7 +82,16 @@ pub(crate) fn rewrite(slab: &RawSlab) -> RawSlab {
     let mut table: Vec<RawSection> = moved.iter().map(|moved| moved.new).collect();
     for (kind, record_count, length, record_size) in foreign {
         let offset = end.next_multiple_of(64);
-        table.insert(2, RawSection { kind, record_count, offset, length, record_size });
+        table.insert(
+            2,
+            RawSection {
+                kind,
+                record_count,
+                offset,
+                length,
+                record_size,
+            },
+        );
         end = offset + length;
     }
 
@@ -102,38 +127,39 @@ pub(crate) fn rewrite(slab: &RawSlab) -> RawSlab {
 
 /// Makes everything that says where something is say where it is now.
 fn mend_references(later: &mut RawSlab, moved: &[Moved]) {
-    let mut mend = |at: usize, kind: SectionKind| {
-        let section = moved.iter().find(|moved| moved.old.kind == kind as u32).expect("each section");
+    let section = |kind: SectionKind| {
+        moved
+            .iter()
+            .find(|moved| moved.old.kind == kind as u32)
+            .expect("a slab has each kind")
+    };
+    let mend = |later: &mut RawSlab, at: usize, kind: SectionKind| {
         if later.u64(at) != 0 {
-            let target = section.offset(later.offset(at));
+            let target = section(kind).offset(later.offset(at));
             later.put_u64(at, target as u64);
         }
     };
-    let section = |kind: SectionKind| moved.iter().find(|moved| moved.old.kind == kind as u32).expect("each section").new;
+    let identity = section(SectionKind::Identity).new.offset;
     for text in [64, 80, 96] {
-        mend(section(SectionKind::Identity).offset + text, SectionKind::Strings);
+        mend(later, identity + text, SectionKind::Strings);
     }
-    let series = section(SectionKind::Series);
-    let count = series.record_count as usize;
-    let _ = count;
-    let records: Vec<usize> = (0..count).map(|i| series.offset + i * series.record_size).collect();
-    for &at in &records {
+    let series = section(SectionKind::Series).new;
+    let series_count = later.u64(later.live(128)) as usize;
+    for at in (0..series_count).map(|i| series.offset + i * series.record_size) {
         for text in [32, 48, 64, 80] {
-            mend(at + text, SectionKind::Strings);
+            mend(later, at + text, SectionKind::Strings);
         }
-        mend(at + 96, SectionKind::Cells);
-        mend(at + 104, SectionKind::Buckets);
+        mend(later, at + 96, SectionKind::Cells);
+        mend(later, at + 104, SectionKind::Buckets);
+        let columns = if later.0[at] < 3 {
+            SectionKind::Points
+        } else {
+            SectionKind::Distributions
+        };
+        mend(later, at + 8, columns);
+        later.put(at + 4, &(section(columns).step.1 as u32).to_le_bytes());
     }
-    let in_use = later.u64(later.live(128)) as usize;
-    for &at in &records[..in_use] {
-        let is_distribution = later.0[at] >= 3;
-        let kind = if is_distribution { SectionKind::Distributions } else { SectionKind::Points };
-        let column = moved.iter().find(|moved| moved.old.kind == kind as u32).expect("each section");
-        let target = column.offset(later.offset(at + 8));
-        later.put_u64(at + 8, target as u64);
-        later.put(at + 4, &(column.step.1 as u32).to_le_bytes());
-    }
-    let last = records[in_use - 1];
+    let last = series.offset + (series_count - 1) * series.record_size;
     later.0[last..last + 128].fill(NEW);
     later.0[last] = UNKNOWN_SERIES_KIND;
 }
@@ -141,5 +167,9 @@ fn mend_references(later: &mut RawSlab, moved: &[Moved]) {
 /// A stride as section 13 has it.
 fn odd_lines(bytes: usize) -> usize {
     let bytes = bytes.next_multiple_of(64);
-    if (bytes / 64).is_multiple_of(2) { bytes + 64 } else { bytes }
+    if (bytes / 64).is_multiple_of(2) {
+        bytes + 64
+    } else {
+        bytes
+    }
 }

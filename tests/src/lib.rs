@@ -8,8 +8,12 @@
 //! | [`json`] | comparing and printing what they print |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
 //! | [`skip`] | saying that a test cannot run here |
-// A helper that cannot go on fails its test.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a helper that cannot go on fails its test"
+)]
+#![allow(clippy::missing_errors_doc, reason = "errors are reasons to skip a test")]
 
 pub mod foreign;
 pub mod json;

@@ -59,7 +59,10 @@ impl RawSlab {
 
     /// All sections, in the order of the table.
     pub fn sections(&self) -> Vec<RawSection> {
-        let (count, size) = (u16::from_le_bytes(self.bytes(44)), u16::from_le_bytes(self.bytes(46)));
+        let (count, size) = (
+            u16::from_le_bytes(self.bytes(44)),
+            u16::from_le_bytes(self.bytes(46)),
+        );
         let entry = |i: usize| {
             let at = 64 + i * usize::from(size);
             RawSection {
@@ -75,7 +78,10 @@ impl RawSlab {
 
     /// The section of a kind.
     pub fn section(&self, kind: SectionKind) -> RawSection {
-        let section = self.sections().into_iter().find(|section| section.kind == kind as u32);
+        let section = self
+            .sections()
+            .into_iter()
+            .find(|section| section.kind == kind as u32);
         section.expect("every slab has each known section")
     }
 
@@ -93,7 +99,9 @@ impl RawSlab {
             let text = self.offset(at + 32)..self.offset(at + 32) + self.u32(at + 40) as usize;
             &self.0[text] == name.as_bytes()
         };
-        records.find(is_named).unwrap_or_else(|| panic!("no series {name}"))
+        records
+            .find(is_named)
+            .unwrap_or_else(|| panic!("no series {name}"))
     }
 
     /// Where the slot of a series for the interval `t` starts.

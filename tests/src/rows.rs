@@ -3,7 +3,9 @@
 //!
 //! Row n is written in [`ROUNDS`] rounds, each through the four series in the order of [`SERIES`].
 
-use rondo_writer::{Counter, Distribution, Gauge, Histogram, RegisterError, SchemaConfig, TierConfig, Writer};
+use rondo_writer::{
+    Counter, Distribution, Gauge, Histogram, RegisterError, SchemaConfig, TierConfig, Writer,
+};
 use std::time::Duration;
 
 /// Length of an interval. Time is simulated, so it passes as fast as the writer writes.
@@ -13,7 +15,12 @@ pub const SLOT_COUNT: u64 = 16;
 /// Rounds of a row.
 pub const ROUNDS: u64 = 4;
 /// The series in the order in which they are written.
-pub const SERIES: [&str; 4] = ["check_gauge", "check_counter", "check_distribution", "check_histogram"];
+pub const SERIES: [&str; 4] = [
+    "check_gauge",
+    "check_counter",
+    "check_distribution",
+    "check_histogram",
+];
 
 /// The gauge in round `round` of row `n`.
 pub fn gauge(n: u64, round: u64) -> f64 {

@@ -7,7 +7,9 @@ use std::io::Write;
 pub fn skip(name: &str, reason: &str) {
     let line = format!("SKIPPED {name}: {reason}\n");
     // One write each, so that lines of tests that run at the same time do not mix.
-    std::io::stderr().write_all(line.as_bytes()).expect("stderr takes a line");
+    std::io::stderr()
+        .write_all(line.as_bytes())
+        .expect("stderr takes a line");
     if let Some(log) = std::env::var_os("RONDO_SKIP_LOG") {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log);
         let written = file.and_then(|mut file| file.write_all(line.as_bytes()));

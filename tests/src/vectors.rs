@@ -8,8 +8,8 @@ use crate::later;
 use crate::raw::RawSlab;
 use rondo_shm_layout::BUSY;
 use rondo_writer::{
-    Builder, ConsolidationFn, Counter, Distribution, Gauge, Histogram, Origin, SchemaConfig, TierConfig, Unit,
-    Writer,
+    Builder, ConsolidationFn, Counter, Distribution, Gauge, Histogram, Origin, SchemaConfig, TierConfig,
+    Unit, Writer,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,7 +52,10 @@ impl Machine {
         let second = Duration::from_secs(1);
         let coarse = TierConfig::new(10 * second, 60);
         let schema = SchemaConfig {
-            tiers: vec![TierConfig::new(second, 8), coarse.with(&[ConsolidationFn::Average, ConsolidationFn::Max])],
+            tiers: vec![
+                TierConfig::new(second, 8),
+                coarse.with(&[ConsolidationFn::Average, ConsolidationFn::Max]),
+            ],
             series_max,
             distribution_max,
             shared_max,
@@ -69,9 +72,18 @@ impl Machine {
             realtime_ns: at(0),
         };
         let bus = tempfile::tempdir().expect("a temporary directory");
-        let builder = Writer::builder("vm-1").label("tenant", "blue").label("image", "debian 13");
-        let builder = builder.origin(origin).simulated_time(at(0)).schema(schema).bus(bus.path());
-        Self { writer: builder.create().expect("a slab"), _bus: bus }
+        let builder = Writer::builder("vm-1")
+            .label("tenant", "blue")
+            .label("image", "debian 13");
+        let builder = builder
+            .origin(origin)
+            .simulated_time(at(0))
+            .schema(schema)
+            .bus(bus.path());
+        Self {
+            writer: builder.create().expect("a slab"),
+            _bus: bus,
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -132,11 +144,22 @@ fn wrapped() -> RawSlab {
 fn full_directory() -> RawSlab {
     let mut machine = Machine::new(2, 1, 0, 0);
     let writer = &mut machine.writer;
-    let gauge = writer.gauge("memory:used").unit(Unit::Bytes).help("What the guest \"uses\" \\ 使用: ½ €.");
-    let mut gauge = gauge.label("zone", "a\"b\\c ü").label("_node", "0").owned().unwrap();
+    let gauge = writer
+        .gauge("memory:used")
+        .unit(Unit::Bytes)
+        .help("What the guest \"uses\" \\ 使用: ½ €.");
+    let mut gauge = gauge
+        .label("zone", "a\"b\\c ü")
+        .label("_node", "0")
+        .owned()
+        .unwrap();
     let counter = writer.counter("exits_total").label("vcpu", &"7".repeat(40));
     let mut counter = counter.owned().unwrap();
-    let mut distribution = writer.distribution("latency").unit(Unit::Microseconds).owned().unwrap();
+    let mut distribution = writer
+        .distribution("latency")
+        .unit(Unit::Microseconds)
+        .owned()
+        .unwrap();
     assert!(writer.gauge("one_more").owned().is_err());
     assert!(writer.histogram("one_more").owned().is_err());
     assert!(writer.counter("7up").owned().is_err());
@@ -155,7 +178,11 @@ fn full_directory() -> RawSlab {
 fn distribution() -> RawSlab {
     let mut machine = Machine::new(0, 2, 0, 0);
     let writer = &mut machine.writer;
-    let mut latency = writer.distribution("latency").unit(Unit::Nanoseconds).owned().unwrap();
+    let mut latency = writer
+        .distribution("latency")
+        .unit(Unit::Nanoseconds)
+        .owned()
+        .unwrap();
     let _silent = writer.distribution("silent").owned().unwrap();
     for sample in [3.0, 1.0, 2.0] {
         latency.record_at(at(1), sample);
@@ -171,8 +198,17 @@ fn distribution() -> RawSlab {
 fn histogram() -> RawSlab {
     let mut machine = Machine::new(0, 2, 0, 1_000);
     let writer = &mut machine.writer;
-    let mut size = writer.histogram("size").unit(Unit::Kibibytes).resolution(3, 1_000).owned().unwrap();
-    let mut coarse = writer.histogram("coarse").resolution(0, u64::MAX).owned().unwrap();
+    let mut size = writer
+        .histogram("size")
+        .unit(Unit::Kibibytes)
+        .resolution(3, 1_000)
+        .owned()
+        .unwrap();
+    let mut coarse = writer
+        .histogram("coarse")
+        .resolution(0, u64::MAX)
+        .owned()
+        .unwrap();
     for sample in [0.0, 0.9, 7.0, 8.0, 15.5, 16.0, 17.0, 18.0, 1_000.0, 1e9] {
         size.record_at(at(1), sample);
     }
@@ -299,7 +335,15 @@ fn crashed() -> RawSlab {
     slab.put_f64(slot + 24, f64::from_bits(slab.u64(slot + 24)) + 500.0);
     // The histogram: opening interval 6 with the sample 6, the bucket stored, the new stamp not.
     let slot = slab.slot("histogram", at(6));
-    let words = [slab.u64(slot) + 1, BUSY, 11, 171f64.to_bits(), 6f64.to_bits(), 6f64.to_bits(), 6f64.to_bits()];
+    let words = [
+        slab.u64(slot) + 1,
+        BUSY,
+        11,
+        171f64.to_bits(),
+        6f64.to_bits(),
+        6f64.to_bits(),
+        6f64.to_bits(),
+    ];
     for (i, word) in words.into_iter().enumerate() {
         slab.put_u64(slot + 8 * i, word);
     }
@@ -327,7 +371,12 @@ fn reopened() -> RawSlab {
 fn later_minor() -> RawSlab {
     let (mut machine, series) = five_intervals();
     machine.writer.counter("shared_total").shared().unwrap().add(8);
-    machine.writer.gauge("of_a_later_kind").owned().unwrap().set_at(at(6), 1.0);
+    machine
+        .writer
+        .gauge("of_a_later_kind")
+        .owned()
+        .unwrap()
+        .set_at(at(6), 1.0);
     machine.writer.tick_at(at(6));
     drop(series);
     later::rewrite(&machine.close())

@@ -14,7 +14,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             let builder = Writer::builder("crash").schema(schema()).bus(directory);
             (builder.simulated_time(INTERVAL_NS).create()?, 1, 0)
         }
-        [slab, row, sample] => (Builder::reopen(slab)?, row.parse()?, sample.parse()?),
+        [slab, row, sample] => {
+            let (mut writer, row) = (Builder::reopen(slab)?, row.parse()?);
+            // Simulated time stands where the last writer left it, which may be before its first tick.
+            writer.tick_at(row * INTERVAL_NS);
+            (writer, row, sample.parse()?)
+        }
         _ => return Err("usage: crash_writer DIRECTORY | SLAB ROW SAMPLE".into()),
     };
     let mut rows = Rows::register(&mut writer, sample)?;

@@ -9,7 +9,10 @@ use std::time::{Duration, Instant};
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let directory = arguments.next().ok_or("usage: fast_writer DIRECTORY SECONDS")?;
-    let seconds = arguments.next().ok_or("usage: fast_writer DIRECTORY SECONDS")?.parse()?;
+    let seconds = arguments
+        .next()
+        .ok_or("usage: fast_writer DIRECTORY SECONDS")?
+        .parse()?;
 
     let builder = Writer::builder("fast").schema(schema()).bus(directory);
     let mut writer = builder.simulated_time(INTERVAL_NS).create()?;
