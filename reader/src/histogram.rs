@@ -1,6 +1,6 @@
 //! The buckets of a histogram, and of which moment they are.
 
-use crate::column::Column;
+use crate::column::{Column, Found};
 use crate::error::Error;
 use crate::point::PointValue;
 use crate::slab::Slab;
@@ -65,7 +65,8 @@ impl Slab {
         else {
             return Ok(None);
         };
-        let column = Column::new(image, self.layout().axis, series);
+        let axis = self.layout().axis;
+        let column = Column::new(image, axis, series);
         let mut snapshot = Buckets {
             counts: vec![0; words.len()],
             is_consistent: false,
@@ -73,12 +74,14 @@ impl Slab {
             precision: array.precision,
         };
         for _ in 0..ATTEMPTS_MAX {
-            // The slot first, then the buckets, which only grow: if they add up to its count, no
-            // sample came in between.
-            snapshot.count = match column.newest(u64::MAX, view.cursor_ns).before {
-                Some((_, PointValue::Distribution { count, .. })) => count,
-                _ => 0,
-            };
+            // Which slot is the newest takes long to find out; what it holds is read again after that.
+            // Then the buckets, which only grow: if they add up to its count, no sample came between.
+            let newest_ns = column.newest(u64::MAX, view.cursor_ns).any_ns;
+            if let Found::Present(PointValue::Distribution { count, .. }) =
+                column.read(axis.slot_index(newest_ns), newest_ns)
+            {
+                snapshot.count = count;
+            }
             fence(Ordering::Acquire);
             for (count, word) in snapshot.counts.iter_mut().zip(words) {
                 *count = word.load(Ordering::Relaxed);

@@ -282,3 +282,50 @@ fn new_series_appear_with_a_refresh() {
     assert!(slab.refresh().unwrap());
     assert_eq!(slab.series()[1].name, "second");
 }
+
+/// While samples come in at full speed, a snapshot is either of one moment or says that it is not.
+#[test]
+fn buckets_of_a_busy_histogram_are_consistent_or_say_so() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let bus = common::bus();
+    let mut writer = common::writer(bus.path(), "vm-1", 8);
+    let mut histogram = writer
+        .histogram("histogram")
+        .resolution(2, 1 << 10)
+        .owned()
+        .unwrap();
+    let path = common::path(&writer);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            let (mut sample, mut now) = (0u64, START);
+            while !stop.load(Ordering::Relaxed) {
+                sample += 1;
+                if sample.is_multiple_of(1_000) {
+                    now += SECOND;
+                    writer.tick_at(now);
+                }
+                histogram.record_at(now, (sample % 1_000) as f64);
+                // A sample every 100 ns or so is more than any device has.
+                for _ in 0..10 {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        let slab = common::open(&path);
+        let (mut consistent, mut before) = (0, 0);
+        for _ in 0..2_000 {
+            let view = slab.view().unwrap();
+            let buckets = slab
+                .buckets(common::series(&slab, "histogram"), &view)
+                .unwrap()
+                .unwrap();
+            let total = buckets.counts.iter().sum::<u64>();
+            assert_eq!(buckets.is_consistent, total == buckets.count);
+            assert!(total >= before, "buckets only grow");
+            (consistent, before) = (consistent + u32::from(buckets.is_consistent), total);
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(consistent > 0);
+    });
+}
