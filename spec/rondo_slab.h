@@ -350,8 +350,8 @@ static inline bool rondo_check_tiers(struct rondo_slab *slab, uint64_t schema_ha
         unsigned char tier[32];
         memcpy(tier, from + (uint64_t)i * tiers->record_size, sizeof tier);
         uint64_t interval = rondo_u64(tier), slots = rondo_u64(tier + 8);
-        RONDO_RULE(interval >= before + (i > 0) && interval % before == 0,
-                   "tiers", "an interval is no multiple of the one before, or no longer");
+        RONDO_RULE(interval >= before + (i > 0) && interval % before == 0 && interval >> 62 == 0,
+                   "tiers", "an interval is no multiple of the one before, no longer, or over 2^62");
         RONDO_RULE(slots, "tiers", "a tier keeps nothing");
         RONDO_RULE(i || (interval == slab->interval_ns && slots == slab->slot_count),
                    "tiers", "tier 0 is not the slab itself");

@@ -149,12 +149,13 @@ impl DistributionSlot {
         self.lock.sequence() & 1 == 1
     }
 
-    /// The sequence, for a check that spans the slot and its buckets (see [`Self::is_still`]).
+    /// The sequence, for a check that spans several loads (see [`Self::is_still`]).
     pub fn sequence(&self) -> u64 {
         self.lock.sequence()
     }
 
-    /// Whether slot and buckets stood still since `sequence` was loaded.
+    /// Whether the slot stood still since `sequence` was loaded. Its buckets may have moved: a later sample
+    /// may have gone to another slot.
     pub fn is_still(&self, sequence: u64) -> bool {
         self.lock.is_still(sequence)
     }

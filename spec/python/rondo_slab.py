@@ -430,8 +430,8 @@ class Slab:
         before = self.interval_ns
         for i in range(section.record_count):
             interval, slots = struct.unpack_from("<QQ", tiers, i * section.record_size)
-            longer = interval >= before + (i > 0)
-            rule("tiers", longer and interval % before == 0, "an interval is no multiple, or no longer")
+            longer = before + (i > 0) <= interval < 1 << 62
+            rule("tiers", longer and interval % before == 0, "an interval is no multiple, or out of range")
             rule("tiers", slots, "a tier keeps nothing")
             itself = (interval, slots) == (self.interval_ns, self.slot_count)
             rule("tiers", i or itself, "tier 0 is not the slab itself")
