@@ -848,7 +848,12 @@ static inline struct rondo_range rondo_walk(const struct rondo_slab *slab, const
     int64_t reach = (int64_t)(newest.t / slab->interval_ns) - slab->slot_count;
     int64_t before = (int64_t)(range.before.t / slab->interval_ns);
     int64_t registered = (int64_t)(series->registered_ns / slab->interval_ns);
-    range.known = before ? before >= reach : !rondo_is_point(series) && registered > reach;
+    range.known = range.before.t && before >= reach;
+    if (!range.known) {
+        /* Of a distribution that was registered within reach, that none is means no sample yet. */
+        memset(&range.before, 0, sizeof range.before);
+        range.known = !rondo_is_point(series) && registered > reach;
+    }
     return range;
 }
 

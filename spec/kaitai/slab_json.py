@@ -86,8 +86,8 @@ class Column:
         """The values that absent slots at the start of the window stand for, or None."""
         lap = self.slab.header.slot_count * self.interval
         before, reach = self.newest(window.start), (self.newest(math.inf) or 0) - lap
-        if before:
-            return self.carried_over(self.held[before]) if before >= reach else None
+        if before and before >= reach:
+            return self.carried_over(self.held[before])
         if self.is_point or self.series.registered_ns // self.interval * self.interval <= reach:
             return None
         return self.carried_over({"count": 0, "sum": 0.0})

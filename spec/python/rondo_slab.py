@@ -271,8 +271,8 @@ class Series:
         before = self._newest(view.start_ns)
         newest = self._newest(BUSY)  # later, so that the reach holds for what is before
         reach = newest.t - self.slab.slot_count * interval if newest else -1
-        if before:
-            return self._carried_over(before) if before.t >= reach else None
+        if before and before.t >= reach:
+            return self._carried_over(before)
         if self.is_point or self.registered_ns // interval * interval <= reach:
             return None
         return self._carried_over(Sample(0, {"count": 0, "sum": 0.0}))
