@@ -359,8 +359,8 @@ fn a_later_minor_version_reads_like_this_one() {
     );
 }
 
-/// An auditor that cries wolf over healthy slabs would not be listened to. The buckets of a histogram
-/// that crashed may be ahead of its newest whole slot: that alone is found.
+/// An auditor that cries wolf over slabs that are as they should be would not be listened to; a crash
+/// is not a broken rule.
 #[test]
 fn no_vector_breaks_a_rule() {
     for (name, _) in ALL {
