@@ -1,4 +1,9 @@
 //! Everything a writer can be told, against the obvious: a map from interval to value for each series.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

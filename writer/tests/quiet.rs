@@ -3,6 +3,11 @@
 //! A VMM's threads run behind a seccomp filter that kills on what a device loop does not need, and a
 //! page fault or a lock of the allocator in a vCPU thread is a pause of the guest. The test harness
 //! counts for the children: a child puts a filter on its only recording thread that kills the process.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 

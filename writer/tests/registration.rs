@@ -1,4 +1,9 @@
 //! Registering: who gets a handle, who is refused, and what a refusal costs the others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 mod common;
 
@@ -359,7 +364,10 @@ fn an_ended_series_can_be_registered_again() {
     counter.add(3);
     assert_eq!(ended(&writer), [None; 4]);
     writer.tick_at(START + SECOND);
-    (gauge.end(), counter.end(), distribution.end(), histogram.end());
+    gauge.end();
+    counter.end();
+    distribution.end();
+    histogram.end();
     assert_eq!(ended(&writer), [Some(START + SECOND); 4]);
     writer.tick_at(START + 2 * SECOND);
     let mut counter = writer.counter("counter").owned().unwrap();
@@ -390,7 +398,10 @@ fn noop_handles_record_into_nothing_that_others_see() {
         shared_gauge.set(1.0);
     }
     assert_eq!(counter.total(), 200);
-    (gauge.end(), counter.end(), distribution.end(), histogram.end());
+    gauge.end();
+    counter.end();
+    distribution.end();
+    histogram.end();
     // Other tests come and go with directories of their own there.
     let after: Vec<_> = common::listing("/dev/shm".as_ref());
     assert!(
