@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Info) -> anyhow::Result<Outcome> {
 }
 
 fn table(facts: &Facts<'_>, out: &mut impl Write) -> anyhow::Result<()> {
-    let mut about = Grid::new(&[("", Side::Left), ("", Side::Left)]);
+    let mut about = Grid::of_facts();
     for (name, value) in facts.in_words() {
         about.add([name.to_owned(), value]);
     }
@@ -99,11 +99,11 @@ fn table(facts: &Facts<'_>, out: &mut impl Write) -> anyhow::Result<()> {
 /// A value in one cell.
 fn in_words(value: &PointValue) -> String {
     match *value {
-        PointValue::Gauge(value) => show::number(value),
+        PointValue::Gauge(value) => show::brief(value),
         PointValue::Counter(value) => value.to_string(),
         PointValue::Distribution { count, sum, last, .. } => {
-            let last = last.map_or_else(String::new, |last| format!(", last {}", show::number(last)));
-            format!("{count} samples, mean {}{last}", show::number(sum / count as f64))
+            let last = last.map_or_else(String::new, |last| format!(", last {}", show::brief(last)));
+            format!("{count} samples, mean {}{last}", show::brief(sum / count as f64))
         }
         PointValue::Torn => "torn".into(),
     }

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<Outcome> {
         reason: refused.error.to_string(),
     }));
     for refused in &refused {
-        eprintln!("rondo: {}", printable(&refused.reason));
+        eprintln!("rondo: {}", show::printable(&refused.reason));
     }
     if refused_count > refused.len() {
         eprintln!(
@@ -81,13 +81,6 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<Outcome> {
         },
     )?;
     Ok(Outcome::Done)
-}
-
-/// File names are strangers' too, and may hold what drives a terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
 }
 
 fn shown(slab: &Slab) -> String {

@@ -29,12 +29,18 @@ impl Grid {
         table.load_style(presets::NOTHING);
         table.set_header(columns.iter().map(|(name, _)| *name).collect::<Vec<_>>());
         for (column, (_, side)) in table.column_iter_mut().zip(columns) {
-            column.set_padding((0, 2));
             column.set_cell_alignment(match side {
                 Side::Left => CellAlignment::Left,
                 Side::Right => CellAlignment::Right,
             });
         }
+        Self { table }
+    }
+
+    /// A table of names and values, which needs no header.
+    pub(crate) fn of_facts() -> Self {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
         Self { table }
     }
 
@@ -47,7 +53,8 @@ impl Grid {
     /// Prints the table, without spaces at the ends of lines.
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         for line in self.table.lines() {
-            writeln!(out, "{}", line.trim_end())?;
+            // A column's padding is a space on either side.
+            writeln!(out, "{}", line.strip_prefix(' ').unwrap_or(&line).trim_end())?;
         }
         Ok(())
     }

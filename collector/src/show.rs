@@ -17,6 +17,24 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
+/// A number in at most six significant digits, for tables in which exactness would only be noise.
+pub(crate) fn brief(value: f64) -> String {
+    let rounded = format!("{value:.5e}").parse().unwrap_or(value);
+    // Whole numbers are as easily read in full.
+    if value.fract() == 0.0 {
+        number(value)
+    } else {
+        number(rounded)
+    }
+}
+
+/// Text that may be a stranger's, such as the name of a file, without what drives a terminal.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}
+
 /// An instant in UTC by RFC 3339; the plain number where no calendar reaches.
 pub(crate) fn time(ns: i128) -> String {
     Timestamp::from_nanosecond(ns).map_or_else(|_| format!("{ns} ns"), |time| time.to_string())
@@ -27,7 +45,7 @@ pub(crate) fn wall_now_ns() -> i128 {
     Timestamp::now().as_nanosecond()
 }
 
-/// A length of time in its two greatest units.
+/// A length of time in its two greatest units, or with a decimal.
 pub(crate) fn duration(ns: u64) -> String {
     const UNITS: [(u64, &str); 5] = [
         (86_400_000_000_000, "d"),
@@ -40,15 +58,15 @@ pub(crate) fn duration(ns: u64) -> String {
         return if ns == 0 { "0s".into() } else { format!("{ns}ns") };
     };
     let (unit, name) = UNITS[greatest];
-    let rest = UNITS
-        .get(greatest + 1)
-        .map_or((0, ""), |(next, name)| (ns % unit / next, name));
-    // Below a minute, milliseconds would only be noise beside seconds.
-    let is_noise = rest.0 == 0 || name == "s" && ns >= 10 * unit;
-    if is_noise {
-        format!("{}{name}", ns / unit)
-    } else {
-        format!("{}{name}{}{}", ns / unit, rest.0, rest.1)
+    let (whole, rest) = (ns / unit, ns % unit);
+    if name == "s" && whole < 10 && rest >= unit / 10 {
+        return format!("{whole}.{}s", rest / (unit / 10));
+    }
+    match UNITS.get(greatest + 1) {
+        Some((next, next_name)) if rest >= *next && name != "s" => {
+            format!("{whole}{name}{}{next_name}", rest / next)
+        }
+        _ => format!("{whole}{name}"),
     }
 }
 
@@ -108,7 +126,8 @@ mod tests {
         for (ns, shown) in [
             (0, "0s"),
             (999, "999ns"),
-            (1_500_000_000, "1s500ms"),
+            (1_580_000_000, "1.5s"),
+            (1_000_000_000, "1s"),
             (45_200_000_000, "45s"),
             (192_000_000_000, "3m12s"),
             (7_200_000_000_000, "2h"),
@@ -123,6 +142,14 @@ mod tests {
         assert_eq!(time(1_700_000_000_000_000_000), "2023-11-14T22:13:20Z");
         assert_eq!(time(i128::from(u64::MAX) * 100), "1844674407370955161500 ns");
         assert_eq!((size(512), size(316_416)), ("512 B".into(), "309.0 KiB".into()));
+        assert_eq!(
+            (brief(31_756.994_450_6), brief(446_464.0)),
+            ("31757".into(), "446464".into())
+        );
+        assert_eq!(
+            (brief(4.639_207_841), brief(123_456_789.0)),
+            ("4.63921".into(), "123456789".into())
+        );
         assert_eq!(labels(&vec![("a".into(), "x\"y".into())]), r#"{a="x\"y"}"#);
     }
 }

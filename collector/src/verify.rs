@@ -3,6 +3,7 @@
 use crate::cli::{Format, Verify};
 use crate::output::{stdout, write_json};
 use crate::run::Outcome;
+use crate::show;
 use crate::target::{Target, limits};
 use anyhow::bail;
 use rondo_reader::{Action, Bus, audit};
@@ -24,7 +25,7 @@ pub(crate) fn run(args: &Verify) -> anyhow::Result<Outcome> {
     let limits = limits(&args.bus);
     let (mut findings, mut errors) = (Vec::new(), 0);
     for path in paths(args)? {
-        let file = path.display().to_string();
+        let file = show::printable(&path.display().to_string());
         let is_on_bus = path
             .parent()
             .is_some_and(|parent| same_directory(parent, &args.bus.bus));
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &Verify) -> anyhow::Result<Outcome> {
                 }));
             }
             Err(error) => {
-                eprintln!("rondo: {error}");
+                eprintln!("rondo: {}", show::printable(&error.to_string()));
                 errors += 1;
             }
         }

@@ -149,6 +149,8 @@ impl Bus {
                 // Removed since the directory was listed.
                 Err(Error::NotFound(_)) => {}
                 Err(error) => {
+                    // It takes a place on the bus and time to look at, whatever it is.
+                    admission.usage.entry(candidate.metadata.uid()).or_default().slabs += 1;
                     self.refused_count += 1;
                     if self.refused.len() < REFUSED_MAX {
                         self.refused.push(Refused { path, error });

@@ -8,7 +8,7 @@
 pub struct Limits {
     /// Bytes of one slab.
     pub slab_bytes_max: u64,
-    /// Slabs on the bus that belong to one uid.
+    /// Slabs on the bus that belong to one uid, and files among them that are refused.
     pub slabs_per_uid_max: u64,
     /// Bytes of all of them.
     pub bytes_per_uid_max: u64,

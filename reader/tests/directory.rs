@@ -117,6 +117,29 @@ fn a_user_gets_as_many_slabs_bytes_and_series_as_the_limits_say() {
     }
 }
 
+/// Otherwise a million files of junk would be opened at every scan.
+#[test]
+fn junk_counts_for_the_limit_of_its_owner() {
+    let bus = common::bus();
+    for i in 0..9 {
+        std::fs::write(bus.path().join(format!("{i}.slab")), "junk").unwrap();
+    }
+    let found = Bus::open(
+        bus.path(),
+        &Limits {
+            slabs_per_uid_max: 5,
+            ..limits()
+        },
+    )
+    .unwrap();
+    let opened = found
+        .refused()
+        .iter()
+        .filter(|refused| refused.error.rule().is_some())
+        .count();
+    assert_eq!((opened, found.refused_count()), (5, 9));
+}
+
 /// Gives a file to another user; false where that is not allowed.
 fn give(path: &Path, uid: u32) -> bool {
     nix::unistd::chown(path, Some(nix::unistd::Uid::from_raw(uid)), None).is_ok()

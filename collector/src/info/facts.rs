@@ -181,7 +181,7 @@ impl<'s> Facts<'s> {
             None => format!("{} bytes", self.size_bytes),
         };
         let state = match self.closed_ns {
-            Some(closed) => format!("{}, closed {}", self.state, time(closed)),
+            Some(closed) => format!("{} since {}", self.state, time(closed)),
             None => self.state.to_owned(),
         };
         vec![
