@@ -6,7 +6,8 @@
 //! [`Writer::tick`](crate::Writer::tick) moves on ([`TimeSource::Tick`]): one load.
 
 use crate::mapping::{Pinned, SlabMemory};
-use nix::time::{ClockId, clock_gettime};
+use crate::system_clock::read;
+use nix::time::ClockId;
 use rondo_shm_layout::sync::{AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -60,12 +61,6 @@ impl std::fmt::Debug for Clock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Clock").field(&self.now()).finish()
     }
-}
-
-#[inline(always)]
-fn read(clock: ClockId) -> u64 {
-    // These clocks exist on every Linux; 0 would be refused as stale, not written.
-    clock_gettime(clock).map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
 }
 
 #[inline(always)]

@@ -43,6 +43,7 @@ mod reopen;
 mod schema;
 mod shared;
 mod slab;
+mod system_clock;
 mod writer;
 
 pub use builder::{Builder, DEFAULT_BUS};
