@@ -2,7 +2,7 @@
 
 use crate::admit::{admit, count};
 use crate::distribution::is_histogram_sample;
-use crate::mapping::{Buckets, SlabMemory};
+use crate::mapping::{Buckets, PinnedImage, SlabMemory};
 use crate::registry::Entry;
 use rondo_shm_layout::sync::Ordering;
 use rondo_shm_layout::{Axis, DistributionSlot, Kind, PointSlot};
@@ -12,13 +12,34 @@ use std::sync::Arc;
 /// Names a writer-held series of one writer. Small and `Copy`; good only for the writer it came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SeriesHandle {
-    /// Which slab; unique in the process.
-    pub(crate) slab_tag: u32,
+    /// Whose it is and what: compared at once.
+    pub(crate) tag: Tag,
     /// Where the column starts, in cache lines.
-    column_line: u32,
+    pub(crate) column_line: u32,
     /// Which of the writer-held series.
-    held_index: u32,
-    kind: Kind,
+    pub(crate) held_index: u32,
+}
+
+/// A slab of this process and a kind of series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Tag(u32);
+
+impl Tag {
+    const KIND_BITS: u32 = 3;
+
+    fn new(slab_number: u32, kind: Kind) -> Self {
+        Self(slab_number << Self::KIND_BITS | kind as u32)
+    }
+
+    #[inline(always)]
+    fn is(self, kind: Kind) -> bool {
+        self.0 % (1 << Self::KIND_BITS) == kind as u32
+    }
+
+    #[inline(always)]
+    fn is_of_slab(self, other: Self) -> bool {
+        self.0 >> Self::KIND_BITS == other.0 >> Self::KIND_BITS
+    }
 }
 
 struct Series {
@@ -35,29 +56,41 @@ struct Series {
 /// A slot that holds the hint's interval is its series' newest, so a record into it needs nothing
 /// of the series itself. That is so because no series is ever ahead of the hint: neither a record
 /// nor the registration of a series that has slots already leaves it behind.
+#[repr(C, align(64))]
 pub(crate) struct Held {
-    slab: Arc<SlabMemory>,
-    axis: Axis,
+    // All that a record in the hint's interval needs comes first: one cache line, and the slot's.
+    image: PinnedImage,
     hint_ns: Cell<u64>,
-    hint_slot: Cell<u64>,
     /// The axis's; 0 while there is no hint, so that none holds no time at all.
     hint_interval_ns: Cell<u64>,
-    pub(crate) slab_tag: u32,
+    hint_slot: Cell<u32>,
+    /// Of all its gauges.
+    gauge_tag: Tag,
+    slab_number: u32,
+    axis: Axis,
     series: Vec<Series>,
 }
 
+const _: () = assert!(std::mem::offset_of!(Held, gauge_tag) + size_of::<Tag>() <= 64);
+
 impl Held {
-    pub(crate) fn new(slab: Arc<SlabMemory>, slab_tag: u32) -> Self {
+    /// `slab_number` is of no other slab in this process.
+    pub(crate) fn new(slab: Arc<SlabMemory>, slab_number: u32) -> Self {
         let axis = slab.axis();
         Self {
-            slab,
-            axis,
+            image: PinnedImage::new(slab),
             hint_ns: Cell::new(0),
-            hint_slot: Cell::new(0),
             hint_interval_ns: Cell::new(0),
-            slab_tag,
+            hint_slot: Cell::new(0),
+            gauge_tag: Tag::new(slab_number, Kind::Gauge),
+            slab_number,
+            axis,
             series: Vec::new(),
         }
+    }
+
+    fn slab(&self) -> &Arc<SlabMemory> {
+        &self.image.owner
     }
 
     /// The handle of a series, the same each time it is asked for.
@@ -67,7 +100,7 @@ impl Held {
             Some(at) => at,
             None => {
                 let buckets = match entry.buckets {
-                    Some(array) => Some(Buckets::new(&self.slab, array)?),
+                    Some(array) => Some(Buckets::new(self.slab(), array)?),
                     None => None,
                 };
                 let (newest_ns, newest_slot) = self.newest(&entry);
@@ -83,10 +116,9 @@ impl Held {
             }
         };
         Some(SeriesHandle {
-            slab_tag: self.slab_tag,
+            tag: Tag::new(self.slab_number, entry.kind),
             column_line: u32::try_from(entry.column_offset / 64).ok()?,
             held_index: u32::try_from(held_index).ok()?,
-            kind: entry.kind,
         })
     }
 
@@ -95,12 +127,10 @@ impl Held {
         let stamp = |i: u64| {
             let offset = entry.column_offset + i * u64::from(entry.kind.slot_size());
             if entry.kind.is_distribution() {
-                self.slab
-                    .image()
-                    .distribution_slot(offset)
-                    .map_or(0, DistributionSlot::stamp)
+                let slot = self.image.get().distribution_slot(offset);
+                slot.map_or(0, DistributionSlot::stamp)
             } else {
-                self.slab.image().point_slot(offset).map_or(0, PointSlot::stamp)
+                self.image.get().point_slot(offset).map_or(0, PointSlot::stamp)
             }
         };
         (0..self.axis.slot_count())
@@ -113,69 +143,136 @@ impl Held {
     fn raise_hint(&self, start_ns: u64, slot: u64) {
         if start_ns > self.hint_ns.get() {
             self.hint_ns.set(start_ns);
-            self.hint_slot.set(slot);
+            // There are at most 2^20.
+            self.hint_slot.set(slot as u32);
             self.hint_interval_ns.set(self.axis.interval_ns());
         }
     }
 
-    /// See [`Writer::record`](crate::Writer::record).
-    #[inline(always)]
-    pub(crate) fn record(&self, handle: SeriesHandle, value: f64, now_ns: u64) {
-        let column = u64::from(handle.column_line) * 64;
-        if now_ns.wrapping_sub(self.hint_ns.get()) < self.hint_interval_ns.get() {
-            if !handle.kind.is_distribution() {
-                let slot = self.slab.image().point_slot(column + self.hint_slot.get() * 16);
-                if let Some(slot) = slot.filter(|slot| slot.stamp() == self.hint_ns.get()) {
-                    let word = &slot.words()[0];
-                    if handle.kind == Kind::Gauge {
-                        if !value.is_nan() {
-                            return word.store(value.to_bits(), Ordering::Relaxed);
-                        }
-                    } else if value >= word.load(Ordering::Relaxed) as f64 && value < TOTAL_END {
-                        return word.store(value as u64, Ordering::Relaxed);
-                    }
-                }
-            } else if handle.kind == Kind::Distribution && value.is_finite() {
-                let slot = self
-                    .slab
-                    .image()
-                    .distribution_slot(column + self.hint_slot.get() * 64);
-                if let Some(slot) = slot.filter(|slot| slot.stamp() == self.hint_ns.get()) {
-                    return slot.add(value, None);
-                }
-            }
-        }
-        self.record_slowly(handle, value, now_ns);
+    /// Whether a series is of this slab.
+    pub(crate) fn has(&self, tag: Tag) -> bool {
+        tag.is_of_slab(self.gauge_tag)
     }
 
-    /// Everything else: histograms, new intervals, refusals.
+    /// Records if it is a gauge of this slab, in the hint's interval, and the value is good: what callers
+    /// inline. Whether it did.
+    #[inline(always)]
+    pub(crate) fn record_gauge(&self, handle: SeriesHandle, value: f64, now_ns: u64) -> bool {
+        let slot = if handle.tag == self.gauge_tag && self.is_hint(now_ns) && !value.is_nan() {
+            self.point_at_hint(handle.column_line)
+        } else {
+            None
+        };
+        if let Some(slot) = slot {
+            slot.words()[0].store(value.to_bits(), Ordering::Relaxed);
+        }
+        slot.is_some()
+    }
+
+    /// See [`Writer::record`](crate::Writer::record). The series is of this slab.
+    #[inline(always)]
+    pub(crate) fn record(&self, handle: SeriesHandle, value: f64, now_ns: u64) {
+        let is_done = self.is_hint(now_ns) && self.record_at_hint(handle, value);
+        if !is_done {
+            self.record_slowly(handle.held_index, value, now_ns);
+        }
+    }
+
+    /// Whether `now_ns` lies in the hint's interval.
+    #[inline(always)]
+    fn is_hint(&self, now_ns: u64) -> bool {
+        now_ns.wrapping_sub(self.hint_ns.get()) < self.hint_interval_ns.get()
+    }
+
+    /// The hint's slot of a column of points, if it holds the hint's interval.
+    #[inline(always)]
+    fn point_at_hint(&self, column_line: u32) -> Option<&PointSlot> {
+        let offset = u64::from(column_line) * 64 + u64::from(self.hint_slot.get()) * 16;
+        let slot = self.image.get().point_slot(offset)?;
+        (slot.stamp() == self.hint_ns.get()).then_some(slot)
+    }
+
+    /// The hint's slot of a column of distributions, if it holds the hint's interval.
+    #[inline(always)]
+    fn distribution_at_hint(&self, column_line: u32) -> Option<&DistributionSlot> {
+        let offset = u64::from(column_line) * 64 + u64::from(self.hint_slot.get()) * 64;
+        let slot = self.image.get().distribution_slot(offset)?;
+        (slot.stamp() == self.hint_ns.get()).then_some(slot)
+    }
+
+    /// Records into the hint's slot, if it holds the hint's interval and the value is good. Whether it did.
+    #[inline(always)]
+    fn record_at_hint(&self, handle: SeriesHandle, value: f64) -> bool {
+        let SeriesHandle {
+            tag,
+            column_line,
+            held_index,
+        } = handle;
+        if tag.is(Kind::Gauge) || tag.is(Kind::Counter) {
+            let Some([word]) = self.point_at_hint(column_line).map(PointSlot::words) else {
+                return false;
+            };
+            let bits = if tag.is(Kind::Gauge) {
+                Some(value.to_bits()).filter(|_| !value.is_nan())
+            } else {
+                // Below 2^63, where a conversion is one instruction; what lies above takes the slow path.
+                let total = (0.0..TOTAL_END / 2.0)
+                    .contains(&value)
+                    .then_some(value as i64 as u64);
+                total.filter(|&total| total >= word.load(Ordering::Relaxed))
+            };
+            if let Some(bits) = bits {
+                word.store(bits, Ordering::Relaxed);
+            }
+            return bits.is_some();
+        }
+        let Some(slot) = self.distribution_at_hint(column_line) else {
+            return false;
+        };
+        let bucket = if tag.is(Kind::Histogram) {
+            let series = self.series.get(held_index as usize);
+            match series.and_then(|series| series.buckets.as_ref()) {
+                Some(buckets) if is_histogram_sample(value) => Some(buckets.of(value)),
+                _ => return false,
+            }
+        } else {
+            None
+        };
+        if value.is_finite() {
+            slot.add(value, bucket);
+        }
+        value.is_finite()
+    }
+
+    /// Everything else: new intervals, late samples, refusals.
     #[inline(never)]
-    fn record_slowly(&self, handle: SeriesHandle, value: f64, now_ns: u64) {
-        let Some(series) = self.series.get(handle.held_index as usize) else {
+    fn record_slowly(&self, held_index: u32, value: f64, now_ns: u64) {
+        let Some(series) = self.series.get(held_index as usize) else {
             return;
         };
-        let is_good = match handle.kind {
+        let kind = series.entry.kind;
+        let is_good = match kind {
             Kind::Gauge => !value.is_nan(),
             Kind::Counter => (0.0..TOTAL_END).contains(&value) && value >= self.total(series) as f64,
             Kind::Distribution => value.is_finite(),
             Kind::Histogram => is_histogram_sample(value),
         };
         if !is_good {
-            count::<()>(self.slab.live().bad_count);
+            count::<()>(self.slab().live().bad_count);
             return;
         }
         let bucket = series.buckets.as_ref().map(|buckets| buckets.of(value));
         let column = series.entry.column_offset;
-        let size = u64::from(series.entry.kind.slot_size());
+        let size = u64::from(kind.slot_size());
         let newest = series.newest_ns.get();
         let previous = column + series.newest_slot.get() * size;
-        let image = self.slab.image();
+        let image = self.image.get();
 
         if newest != 0 && self.axis.holds(newest, now_ns) {
-            match handle.kind {
+            match kind {
                 Kind::Gauge | Kind::Counter => {
                     if let Some(slot) = image.point_slot(previous) {
-                        slot.words()[0].store(self.bits(handle.kind, value), Ordering::Relaxed);
+                        slot.words()[0].store(self.bits(kind, value), Ordering::Relaxed);
                     }
                 }
                 Kind::Distribution | Kind::Histogram => {
@@ -190,15 +287,15 @@ impl Held {
             return;
         };
         let at = column + series.newest_slot.get() * size;
-        if !handle.kind.is_distribution() {
+        if !kind.is_distribution() {
             if let Some(slot) = image.point_slot(at) {
-                slot.open(start, [self.bits(handle.kind, value)]);
+                slot.open(start, [self.bits(kind, value)]);
             }
         } else if let (Some(old), Some(new)) =
             (image.distribution_slot(previous), image.distribution_slot(at))
         {
             let totals = if newest == 0 { (0, 0.0) } else { old.totals() };
-            let totals = self.slab.go_on_from(series.entry.index, totals);
+            let totals = self.slab().go_on_from(series.entry.index, totals);
             new.open(start, totals, value, bucket);
         }
     }
@@ -210,18 +307,18 @@ impl Held {
         let next = series.newest_ns.get().wrapping_add(self.axis.interval_ns());
         let (start, slot) =
             if self.axis.holds(self.hint_ns.get(), now_ns) && self.hint_ns.get() > series.newest_ns.get() {
-                (self.hint_ns.get(), self.hint_slot.get())
+                (self.hint_ns.get(), u64::from(self.hint_slot.get()))
             } else if self.axis.holds(next, now_ns) && now_ns < 1 << 63 {
                 let slot = series.newest_slot.get() + 1;
                 (next, if slot == self.axis.slot_count() { 0 } else { slot })
             } else {
-                let start = admit(&self.slab, series.newest_ns.get(), now_ns)?;
+                let start = admit(self.slab(), series.newest_ns.get(), now_ns)?;
                 (start, self.axis.slot_index(start))
             };
         series.newest_ns.set(start);
         series.newest_slot.set(slot);
         self.raise_hint(start, slot);
-        self.slab.live().raise_cursor(start);
+        self.slab().live().raise_cursor(start);
         Some(start)
     }
 
@@ -235,11 +332,8 @@ impl Held {
 
     fn total(&self, series: &Series) -> u64 {
         let at = series.entry.column_offset + series.newest_slot.get() * 16;
-        let slot = self
-            .slab
-            .image()
-            .point_slot(at)
-            .filter(|_| series.newest_ns.get() != 0);
+        let slot = self.image.get().point_slot(at);
+        let slot = slot.filter(|_| series.newest_ns.get() != 0);
         slot.map_or(0, |slot| slot.words()[0].load(Ordering::Relaxed))
     }
 }

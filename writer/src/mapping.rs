@@ -154,8 +154,9 @@ fn touch_each_page(mapping: &MmapRaw) {
 /// The memory of a slab together with its checked layout. Shared by the writer and all handles;
 /// the slab is closed when the last of them is gone.
 pub(crate) struct SlabMemory {
-    // Declared before `memory`, and never handed out for longer than a borrow of `self`.
+    // Both declared before `memory`, and never handed out for longer than a borrow of an owner.
     live: LiveWords<'static>,
+    image: Image<'static>,
     pub(crate) layout: Layout,
     /// Which series have a handle now, by index.
     claimed: Box<[AtomicBool]>,
@@ -239,6 +240,7 @@ impl SlabMemory {
         let claimed = (0..capacity).map(|_| AtomicBool::new(false)).collect();
         Ok(Self {
             live,
+            image,
             layout,
             claimed,
             resumed: OnceLock::new(),
@@ -248,7 +250,7 @@ impl SlabMemory {
     }
 
     pub(crate) fn image(&self) -> Image<'_> {
-        self.memory.image()
+        self.image
     }
 
     #[inline(always)]
@@ -312,6 +314,25 @@ impl Drop for SlabMemory {
             };
             self.live.closed_ns.store(now, Ordering::Release);
         }
+    }
+}
+
+/// A slab's bytes, at hand without a look at the slab, which it keeps mapped.
+pub(crate) struct PinnedImage {
+    // Invariant: of the memory of `owner`, and never handed out for longer than a borrow of `self`.
+    image: Image<'static>,
+    pub(crate) owner: Arc<SlabMemory>,
+}
+
+impl PinnedImage {
+    pub(crate) fn new(owner: Arc<SlabMemory>) -> Self {
+        let image = owner.image;
+        Self { image, owner }
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Image<'_> {
+        self.image
     }
 }
 

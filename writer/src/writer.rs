@@ -6,7 +6,7 @@ use crate::counter::Counter;
 use crate::distribution::{Distribution, Histogram};
 use crate::error::RegisterError;
 use crate::gauge::Gauge;
-use crate::held::SeriesHandle;
+use crate::held::{SeriesHandle, Tag};
 use crate::register::Registration;
 use crate::registry::Request;
 use crate::slab::Slab;
@@ -105,22 +105,33 @@ impl Writer {
     /// Never fails: what is refused is counted in the slab; a handle of another writer does nothing.
     #[inline]
     pub fn record(&self, handle: SeriesHandle, value: f64, now_ns: u64) {
-        if handle.slab_tag == self.primary.held.slab_tag {
-            self.primary.held.record(handle, value, now_ns);
-        } else {
-            self.record_further(handle, value, now_ns);
+        if !self.primary.held.record_gauge(handle, value, now_ns) {
+            // Not the handle as a whole, which would then have to be in memory.
+            let SeriesHandle {
+                tag,
+                column_line,
+                held_index,
+            } = handle;
+            self.record_other(tag, column_line, held_index, value, now_ns);
         }
     }
 
+    /// All that is not a gauge of the first slab that has a value in this interval already.
     #[inline(never)]
-    fn record_further(&self, handle: SeriesHandle, value: f64, now_ns: u64) {
-        if let Some(slab) = self
-            .further
-            .iter()
-            .find(|slab| slab.held.slab_tag == handle.slab_tag)
-        {
-            slab.held.record(handle, value, now_ns);
-        }
+    fn record_other(&self, tag: Tag, column_line: u32, held_index: u32, value: f64, now_ns: u64) {
+        let handle = SeriesHandle {
+            tag,
+            column_line,
+            held_index,
+        };
+        let held = if self.primary.held.has(tag) {
+            &self.primary.held
+        } else if let Some(slab) = self.further.iter().find(|slab| slab.held.has(tag)) {
+            &slab.held
+        } else {
+            return;
+        };
+        held.record(handle, value, now_ns);
     }
 
     /// [`Self::record`] for several series at one time.
