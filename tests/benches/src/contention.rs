@@ -1,15 +1,21 @@
 //! Two threads at once against one alone: on two series of one slab, and on one shared series.
+//!
+//! On a machine that is not idle, two threads that should run at once often do not. Turns count only
+//! if both were seen to run, and one turn was over before the other began by a small part of it at most.
 
-use crate::measure::{Effort, median};
+use crate::measure::{Effort, calls_for, median};
 use crate::rondo::{Place, START_NS};
 use anyhow::Result;
 use std::hint::spin_loop;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-/// Calls in a turn: short, so that most turns are not interrupted.
-const CALLS: u64 = 40_000;
+/// Short, so that most turns are not interrupted.
+const TURN: Duration = Duration::from_micros(200);
+
+/// How much of the longer of two turns both must have run at once.
+const OVERLAP_MIN: f64 = 0.9;
 
 /// A loop that another thread can run.
 type Loop = Box<dyn FnMut(u64) + Send>;
@@ -22,6 +28,8 @@ pub struct Contention {
     pub one_ns: Vec<f64>,
     /// Two threads at once, ns a call of either, the mean of both.
     pub two_ns: Vec<f64>,
+    /// Turns that were tried.
+    pub turn_count: usize,
 }
 
 impl Contention {
@@ -42,7 +50,7 @@ impl Contention {
 /// # Errors
 /// A row cannot be set up.
 pub fn measure(effort: Effort) -> Result<Vec<Contention>> {
-    let turns = effort.repetitions * 20;
+    let turns = effort.repetitions * 10;
     Ok(vec![
         run("rondo Gauge::set_at, two series", gauges()?, turns),
         run("rondo Counter::add_at, two series", counters()?, turns),
@@ -140,21 +148,49 @@ fn metrics_handle() -> [Loop; 2] {
     ]
 }
 
-/// What the other thread is to do: the number of the turn, which both count.
-#[derive(Default)]
-struct Turn {
-    number: AtomicU64,
-    is_ready: AtomicBool,
-    is_over: AtomicBool,
-    /// Bits of the other thread's ns a call.
-    other_ns: AtomicU64,
-    is_done: AtomicBool,
+/// When and how long a thread ran its loop.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: Instant,
+    end: Instant,
+    calls: u64,
 }
 
-fn timed(record: &mut Loop) -> f64 {
-    let start = Instant::now();
-    record(CALLS);
-    start.elapsed().as_nanos() as f64 / CALLS as f64
+impl Span {
+    fn of(record: &mut Loop, calls: u64) -> Self {
+        let start = Instant::now();
+        record(calls);
+        Self {
+            start,
+            end: Instant::now(),
+            calls,
+        }
+    }
+
+    fn ns(&self) -> f64 {
+        self.end.duration_since(self.start).as_nanos() as f64 / self.calls as f64
+    }
+
+    /// What part of the longer span both have in common.
+    fn overlap(&self, other: &Self) -> f64 {
+        let common = self
+            .end
+            .min(other.end)
+            .saturating_duration_since(self.start.max(other.start));
+        let longer = (self.end - self.start).max(other.end - other.start);
+        common.as_secs_f64() / longer.as_secs_f64()
+    }
+}
+
+/// What the two threads tell each other.
+#[derive(Default)]
+struct Signals {
+    /// The other thread waits for `go`.
+    is_ready: AtomicBool,
+    go: AtomicBool,
+    is_over: AtomicBool,
+    /// What the other thread did.
+    span: Mutex<Option<Span>>,
 }
 
 fn wait_for(flag: &AtomicBool) {
@@ -164,42 +200,47 @@ fn wait_for(flag: &AtomicBool) {
 }
 
 fn run(title: &'static str, [mut one, mut two]: [Loop; 2], turns: usize) -> Contention {
-    let turn = Arc::new(Turn::default());
-    let other = turn.clone();
-    let thread = std::thread::spawn(move || {
-        let mut number = 0;
-        loop {
-            other.is_ready.store(true, Ordering::Release);
-            while other.number.load(Ordering::Acquire) == number {
-                if other.is_over.load(Ordering::Relaxed) {
+    let calls = calls_for(&mut one, TURN);
+    let signals = Arc::new(Signals::default());
+    let thread = std::thread::spawn({
+        let signals = signals.clone();
+        move || {
+            loop {
+                signals.is_ready.store(true, Ordering::Release);
+                wait_for(&signals.go);
+                if signals.is_over.load(Ordering::Relaxed) {
                     return;
                 }
-                spin_loop();
+                let span = Span::of(&mut two, calls);
+                *signals.span.lock().unwrap_or_else(PoisonError::into_inner) = Some(span);
             }
-            number += 1;
-            let ns = timed(&mut two);
-            other.other_ns.store(ns.to_bits(), Ordering::Relaxed);
-            other.is_done.store(true, Ordering::Release);
         }
     });
     let mut result = Contention {
         title,
         one_ns: Vec::new(),
         two_ns: Vec::new(),
+        turn_count: 0,
     };
-    timed(&mut one);
-    for _ in 0..turns {
-        wait_for(&turn.is_ready);
-        // The other thread spins on its own cached line meanwhile, so both turns have two busy cores.
-        result.one_ns.push(timed(&mut one));
-        turn.number.fetch_add(1, Ordering::AcqRel);
-        let mine = timed(&mut one);
-        wait_for(&turn.is_done);
-        let theirs = f64::from_bits(turn.other_ns.load(Ordering::Relaxed));
-        result.two_ns.push(f64::midpoint(mine, theirs));
+    while result.two_ns.len() < turns && result.turn_count < turns * 20 {
+        result.turn_count += 1;
+        wait_for(&signals.is_ready);
+        // The other thread spins on a line of its own meanwhile, so both turns have two busy cores.
+        let alone = Span::of(&mut one, calls);
+        signals.go.store(true, Ordering::Release);
+        let mine = Span::of(&mut one, calls);
+        while !signals.is_ready.load(Ordering::Acquire) {
+            spin_loop();
+        }
+        let theirs = signals.span.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(theirs) = theirs.filter(|theirs| mine.overlap(theirs) > OVERLAP_MIN) {
+            result.one_ns.push(alone.ns());
+            result.two_ns.push(f64::midpoint(mine.ns(), theirs.ns()));
+        }
     }
-    wait_for(&turn.is_ready);
-    turn.is_over.store(true, Ordering::Relaxed);
+    wait_for(&signals.is_ready);
+    signals.is_over.store(true, Ordering::Relaxed);
+    signals.go.store(true, Ordering::Release);
     let _ = thread.join();
     result
 }

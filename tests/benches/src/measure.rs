@@ -3,7 +3,7 @@
 //! All rows take turns in every repetition, so what disturbs one disturbs its neighbours too, and
 //! ratios are taken within a repetition before their median is.
 
-use crate::row::{Row, Run};
+use crate::row::Row;
 use anyhow::{Context, Result};
 use std::time::{Duration, Instant};
 
@@ -66,14 +66,14 @@ impl Timing {
 }
 
 /// Nanoseconds a call of `iterations` calls.
-pub fn time(run: &mut Run, iterations: u64) -> f64 {
+pub fn time(run: &mut (impl FnMut(u64) + ?Sized), iterations: u64) -> f64 {
     let start = Instant::now();
     run(iterations);
     start.elapsed().as_nanos() as f64 / iterations as f64
 }
 
 /// Calls that take about as long as `turn`.
-pub fn calls_for(run: &mut Run, turn: Duration) -> u64 {
+pub fn calls_for(run: &mut (impl FnMut(u64) + ?Sized), turn: Duration) -> u64 {
     run(1_000);
     let ns = time(run, 1_000).max(0.2);
     ((turn.as_nanos() as f64 / ns) as u64).clamp(BATCH, 50_000_000)

@@ -34,7 +34,7 @@ pub struct Report {
 
 /// A promise and what became of it.
 struct Target {
-    what: &'static str,
+    what: String,
     limit: f64,
     unit: &'static str,
     measured: f64,
@@ -72,9 +72,9 @@ impl Report {
     fn targets(&self) -> Result<Vec<Target>> {
         let (floor, inc) = (self.floor()?, self.inc()?);
         let mut targets = Vec::new();
-        let mut add = |what, limit, unit, measured| {
+        let mut add = |what: &str, limit, unit, measured| {
             targets.push(Target {
-                what,
+                what: what.to_owned(),
                 limit,
                 unit,
                 measured,
@@ -127,12 +127,18 @@ impl Report {
             );
         }
         for scanned in &self.scanner {
-            add(
-                "cost of a scan each ms",
-                2.0,
-                "%",
-                scanned.cost_percent(&scanned.paced_ns),
-            );
+            let costs = [
+                ("a reader of the latest values each ms", &scanned.latest_ns),
+                ("a reader of the whole slab each ms", &scanned.paced_ns),
+            ];
+            for (what, with) in costs {
+                add(
+                    &format!("{}: {what}", scanned.title),
+                    2.0,
+                    "%",
+                    scanned.cost_percent(with),
+                );
+            }
         }
         if let Some(creation) = self.creation.last() {
             add(
@@ -176,41 +182,54 @@ impl Report {
                 figure(one),
                 figure(two),
                 figure(pair.ratio()),
+                format!("{} of {}", pair.two_ns.len(), pair.turn_count),
             ]
         });
-        let head = ["two threads at once", "one, ns/op", "two, ns/op each", "ratio"];
+        let head = [
+            "two threads at once",
+            "one, ns/op",
+            "two, ns/op each",
+            "ratio",
+            "turns at once",
+        ];
         print("Threads", &head, rows);
 
         let rows = self.scanner.iter().map(|scanned| {
             vec![
                 scanned.title.to_owned(),
                 figure(median(scanned.idle_ns.clone())),
+                format!("{:+.2} %", scanned.cost_percent(&scanned.latest_ns)),
                 format!("{:+.2} %", scanned.cost_percent(&scanned.paced_ns)),
                 format!("{:+.2} %", scanned.cost_percent(&scanned.flooded_ns)),
                 scanned.scan_count.to_string(),
             ]
         });
         let head = [
-            "while the slab is scanned whole",
-            "not, ns/op",
-            "each ms",
-            "without pause",
-            "scans",
+            "record while another thread reads",
+            "nothing, ns/op",
+            "latest values each ms",
+            "the whole slab each ms",
+            "the whole slab without pause",
+            "readings",
         ];
         print("Readers", &head, rows);
 
+        let empty_ns = self.cold.first().map_or(0.0, |empty| empty.quantile_ns(0.5));
         let rows = self.cold.iter().map(|cold| {
             vec![
                 cold.title.to_owned(),
                 figure(cold.quantile_ns(0.5)),
                 figure(cold.quantile_ns(0.9)),
+                figure(cold.quantile_ns(0.5) - empty_ns),
             ]
         });
-        print(
-            "Cold calls",
-            &["one call, nothing cached", "p50, ns", "p90, ns"],
-            rows,
-        );
+        let head = [
+            "one call, nothing cached",
+            "p50, ns",
+            "p90, ns",
+            "p50 above nothing",
+        ];
+        print("Cold calls", &head, rows);
 
         let rows = self.creation.iter().map(|creation| {
             vec![
@@ -223,7 +242,7 @@ impl Report {
 
         let rows = targets.iter().map(|target| {
             vec![
-                target.what.to_owned(),
+                target.what.clone(),
                 format!("{} {}", target.limit, target.unit),
                 format!("{} {}", figure(target.measured), target.unit),
                 target.verdict().to_owned(),
@@ -254,6 +273,7 @@ impl Report {
             json!({
                 "title": scanned.title,
                 "idle_ns": median(scanned.idle_ns.clone()),
+                "latest_each_ms_percent": scanned.cost_percent(&scanned.latest_ns),
                 "each_ms_percent": scanned.cost_percent(&scanned.paced_ns),
                 "without_pause_percent": scanned.cost_percent(&scanned.flooded_ns),
             })

@@ -59,7 +59,10 @@ impl Place {
     }
 }
 
-/// The labels that tell the series of a row apart.
+/// Registers the series of a row, told apart by a label.
+///
+/// # Errors
+/// What `register` says.
 pub fn each<H>(mut register: impl FnMut(&str) -> Result<H, rondo_writer::RegisterError>) -> Result<Vec<H>> {
     (0..SERIES).map(|i| Ok(register(&i.to_string())?)).collect()
 }

@@ -1,9 +1,14 @@
-//! What readers cost the writer: one that scans the slab every millisecond, and one without pause.
+//! What readers cost the writer: one that takes the newest values every millisecond, one that scans
+//! the whole slab as often, and one that does so without pause.
+//!
+//! The writer's time is the CPU time of its thread: a reader that the kernel puts on the writer's core
+//! is not what this is about.
 
-use crate::measure::{Effort, median, time};
+use crate::measure::{Effort, median};
 use crate::rondo::{INTERVAL_NS, START_NS, each, schema};
 use crate::row::{Run, round_robin};
 use anyhow::{Context, Result};
+use nix::time::{ClockId, clock_gettime};
 use rondo_reader::{Limits, Slab};
 use rondo_writer::Writer;
 use std::path::Path;
@@ -15,12 +20,19 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pace {
     Idle,
+    LatestEveryMillisecond,
     EveryMillisecond,
     WithoutPause,
     Over,
 }
 
-const PACES: [Pace; 4] = [Pace::Idle, Pace::EveryMillisecond, Pace::WithoutPause, Pace::Over];
+const PACES: [Pace; 5] = [
+    Pace::Idle,
+    Pace::LatestEveryMillisecond,
+    Pace::EveryMillisecond,
+    Pace::WithoutPause,
+    Pace::Over,
+];
 
 /// One kind of record while a reader scans.
 pub struct Scanned {
@@ -28,11 +40,13 @@ pub struct Scanned {
     pub title: &'static str,
     /// Nobody reads, ns a call.
     pub idle_ns: Vec<f64>,
-    /// A scan of the whole slab begins every millisecond.
+    /// Every millisecond the newest value of each series is read.
+    pub latest_ns: Vec<f64>,
+    /// Every millisecond the whole slab is read.
     pub paced_ns: Vec<f64>,
-    /// Scans follow each other.
+    /// The whole slab is read without pause.
     pub flooded_ns: Vec<f64>,
-    /// Scans that were made in all.
+    /// Readings that were made in all.
     pub scan_count: u64,
 }
 
@@ -97,6 +111,7 @@ fn watch(title: &'static str, writer: &Writer, mut run: Run, turns: usize) -> Re
     let mut result = Scanned {
         title,
         idle_ns: Vec::new(),
+        latest_ns: Vec::new(),
         paced_ns: Vec::new(),
         flooded_ns: Vec::new(),
         scan_count: 0,
@@ -104,23 +119,34 @@ fn watch(title: &'static str, writer: &Writer, mut run: Run, turns: usize) -> Re
     let turn = Duration::from_millis(12);
     let calls = crate::measure::calls_for(&mut run, turn);
     for _ in 0..turns {
-        for (number, ns) in [&mut result.idle_ns, &mut result.paced_ns, &mut result.flooded_ns]
-            .into_iter()
-            .enumerate()
-        {
+        let results = [
+            &mut result.idle_ns,
+            &mut result.latest_ns,
+            &mut result.paced_ns,
+            &mut result.flooded_ns,
+        ];
+        for (number, ns) in results.into_iter().enumerate() {
             pace.store(number as u64, Ordering::Relaxed);
             run(calls / 4);
-            ns.push(time(&mut run, calls));
+            let before = thread_time()?;
+            run(calls);
+            let took = thread_time()? - before;
+            ns.push(took.as_nanos() as f64 / calls as f64);
         }
     }
-    pace.store(3, Ordering::Relaxed);
+    pace.store(4, Ordering::Relaxed);
     result.scan_count = thread
         .join()
         .map_err(|_| anyhow::anyhow!("the reader panicked"))??;
     Ok(result)
 }
 
-/// Reads all slots of all series, as often as `pace` says; returns how often that was.
+/// CPU time of this thread.
+fn thread_time() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+}
+
+/// Reads values of all series, as often as `pace` says; returns how often that was.
 fn scan(path: &Path, pace: &AtomicU64) -> Result<u64> {
     let slab = Slab::open(path, &Limits::default())?;
     let mut scan_count = 0;
@@ -129,6 +155,14 @@ fn scan(path: &Path, pace: &AtomicU64) -> Result<u64> {
         match pace {
             Pace::Over => return Ok(scan_count),
             Pace::Idle => std::thread::sleep(Duration::from_millis(1)),
+            Pace::LatestEveryMillisecond => {
+                let view = slab.view()?;
+                for series in slab.series() {
+                    std::hint::black_box(slab.latest(series, &view)?);
+                }
+                scan_count += 1;
+                std::thread::sleep(Duration::from_millis(1));
+            }
             Pace::EveryMillisecond | Pace::WithoutPause => {
                 let view = slab.view()?;
                 let mut found = 0_u64;
