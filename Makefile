@@ -48,6 +48,7 @@ setup: $(DENY)
 
 $(DENY):
 	$(call install,cc=gcc)
+	@mkdir -p $(TOOLS)
 	$(CARGO) install --quiet --locked --debug --root $(TOOLS) cargo-deny --version 0.20.2
 
 .PHONY: check

@@ -803,6 +803,20 @@ static inline bool rondo_newest(const struct rondo_slab *slab, const struct rond
     return newest->t != 0;
 }
 
+/* Stamp of the newest present slot; the cursor if one is torn, as that may have been newer. */
+static inline uint64_t rondo_newest_possible(const struct rondo_slab *slab, const struct rondo_series *series,
+                                             uint64_t cursor_ns)
+{
+    struct rondo_sample sample;
+    uint64_t newest = 0;
+    for (uint64_t i = 0; i < slab->slot_count; i++) {
+        enum rondo_state found = rondo_read_slot(slab, series, i, &sample);
+        uint64_t t = found == RONDO_TORN ? cursor_ns : found == RONDO_PRESENT ? sample.t : 0;
+        newest = t > newest ? t : newest;
+    }
+    return newest;
+}
+
 /* The latest value, from the cell if the series is shared. False if there is none. */
 static inline bool rondo_latest(const struct rondo_slab *slab, const struct rondo_series *series,
                                 const struct rondo_view *view, struct rondo_sample *latest)
@@ -836,16 +850,16 @@ static inline struct rondo_range rondo_walk(const struct rondo_slab *slab, const
                                              const struct rondo_view *view)
 {
     struct rondo_range range;
-    struct rondo_sample newest;
     range.slab = slab;
     range.series = series;
     range.view = view;
     range.next = view->start_ns;
     range.ended_ns = rondo_ended(slab, series);
     rondo_newest(slab, series, view->start_ns, &range.before);
-    rondo_newest(slab, series, UINT64_MAX, &newest); /* later, so that its reach holds for what is before */
+    /* Later, so that its reach holds for what is before */
+    uint64_t newest = rondo_newest_possible(slab, series, view->cursor_ns);
     /* In whole intervals, where no product or sum can overflow */
-    int64_t reach = (int64_t)(newest.t / slab->interval_ns) - slab->slot_count;
+    int64_t reach = (int64_t)(newest / slab->interval_ns) - slab->slot_count;
     int64_t before = (int64_t)(range.before.t / slab->interval_ns);
     int64_t registered = (int64_t)(series->registered_ns / slab->interval_ns);
     range.known = range.before.t && before >= reach;

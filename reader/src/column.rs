@@ -22,6 +22,8 @@ pub(crate) enum Found {
 pub(crate) struct Newest {
     /// Stamp of the newest present slot; 0 if there is none.
     pub(crate) any_ns: u64,
+    /// Whether a slot was torn: it may have been newer than all of them.
+    pub(crate) has_torn: bool,
     /// The newest present slot before a given instant.
     pub(crate) before: Option<(u64, PointValue)>,
 }
@@ -107,8 +109,13 @@ impl<'s> Column<'s> {
             if hint <= before || (hint >= before_ns && hint <= newest.any_ns) {
                 continue;
             }
-            let Read::Present((stamp, value)) = self.read_any(index) else {
-                continue;
+            let (stamp, value) = match self.read_any(index) {
+                Read::Present(found) => found,
+                Read::Torn => {
+                    newest.has_torn = true;
+                    continue;
+                }
+                Read::Absent => continue,
             };
             if !self.belongs(stamp, index) {
                 continue;

@@ -68,9 +68,12 @@ impl Slab {
         let newest = column.newest(first, view.cursor_ns);
         // A slot older than this may not be the newest before the range: a newer one may have been
         // where a lap later another was written.
-        let reach = newest
-            .any_ns
-            .checked_sub(axis.slot_count().saturating_mul(axis.interval_ns()));
+        let newest_ns = if newest.has_torn {
+            view.cursor_ns.max(newest.any_ns)
+        } else {
+            newest.any_ns
+        };
+        let reach = newest_ns.checked_sub(axis.slot_count().saturating_mul(axis.interval_ns()));
         let within_reach = |t: u64| reach.is_none_or(|reach| t >= reach);
         let mut base = match newest.before {
             Some((t, value)) if within_reach(t) => Base::Value(value.carried_over()),
@@ -87,7 +90,10 @@ impl Slab {
                     base = Base::Value(value.carried_over());
                     (value, false)
                 }
-                Found::Torn => (PointValue::Torn, false),
+                Found::Torn => {
+                    base = Base::Unknown;
+                    (PointValue::Torn, false)
+                }
                 Found::Overwritten => {
                     base = Base::Unknown;
                     continue;

@@ -73,6 +73,7 @@ class Column:
         for t in window:
             index = t // self.interval % slots
             if index in self.torn:
+                base = None
                 yield {"t": t, "torn": True}
             elif t in self.held:
                 base = self.carried_over(self.held[t])
@@ -85,7 +86,10 @@ class Column:
     def base(self, window):
         """The values that absent slots at the start of the window stand for, or None."""
         lap = self.slab.header.slot_count * self.interval
-        before, reach = self.newest(window.start), (self.newest(math.inf) or 0) - lap
+        newest = self.newest(math.inf) or 0
+        if self.torn:
+            newest = max(newest, window[-1])  # a torn slot may have been newer than all others
+        before, reach = self.newest(window.start), newest - lap
         if before and before >= reach:
             return self.carried_over(self.held[before])
         if self.is_point or self.series.registered_ns // self.interval * self.interval <= reach:

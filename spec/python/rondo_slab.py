@@ -254,6 +254,7 @@ class Series:
             try:
                 held = self._read_slot(t // interval % slots)
             except Torn:
+                base = None  # and so is what the next ones would follow from
                 yield Sample(t, torn=True, partial=self._is_partial(t, view))
                 continue
             if held and held.t == t:
@@ -265,12 +266,22 @@ class Series:
             elif base and self.kind != GAUGE and registered_ns <= t <= last_ns:
                 yield Sample(t, dict(base), filled=True, partial=self._is_partial(t, view))
 
+    def _newest_possible(self, view):
+        """Stamp of the newest present slot; the cursor if one is torn, as that may have been newer."""
+        newest = self._newest(BUSY)
+        for index in range(self.slab.slot_count):
+            try:
+                self._read_slot(index)
+            except Torn:
+                return max(view.cursor_ns, newest.t if newest else 0)
+        return newest.t if newest else -1
+
     def _base(self, view):
         """Section 11.4: the values that absent slots at the start of the window stand for, or None."""
         interval = self.slab.interval_ns
         before = self._newest(view.start_ns)
-        newest = self._newest(BUSY)  # later, so that the reach holds for what is before
-        reach = newest.t - self.slab.slot_count * interval if newest else -1
+        newest = self._newest_possible(view)  # later, so that the reach holds for what is before
+        reach = newest - self.slab.slot_count * interval
         if before and before.t >= reach:
             return self._carried_over(before)
         if self.is_point or self.registered_ns // interval * interval <= reach:

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, open};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, fstatat};
 use rondo_shm_layout::sync::{AtomicU64, Ordering};
-use rondo_shm_layout::{Kind, Rule, SENTINEL, SectionKind, Series, VERSION_MINOR, Violation};
+use rondo_shm_layout::{BUSY, Kind, Rule, SENTINEL, SectionKind, Series, VERSION_MINOR, Violation};
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -163,12 +163,31 @@ fn repair(slab: &SlabMemory, series: &Series) -> Resumed {
     };
     let slots = (0..axis.slot_count()).map(|index| (index, series.slot_offset(index)));
     if !series.kind.is_distribution() {
+        // Stamp and value of the newest slot, and what a busy one was taking over: the total from
+        // before or after one add, or an older one from its last lap.
+        let (mut newest, mut taken_over) = ((0, 0), None::<u64>);
         for (index, at) in slots {
-            if let Some(slot) = image.point_slot(at)
-                && !is_stamp(slot.stamp(), index)
-            {
+            let Some(slot) = image.point_slot(at) else {
+                continue;
+            };
+            let (stamp, value) = (slot.stamp(), slot.words()[0].load(Ordering::Relaxed));
+            if is_stamp(stamp, index) {
+                newest = newest.max((stamp, if stamp == 0 { 0 } else { value }));
+            } else {
+                if stamp == BUSY && value != SENTINEL {
+                    taken_over = taken_over.max(Some(value));
+                }
                 slot.clear(SENTINEL);
             }
+        }
+        let cursor = axis.start_of(slab.live().cursor_ns.load(Ordering::Relaxed).min(1 << 63));
+        let there = series.slot_offset(axis.slot_index(cursor));
+        if let (Kind::Counter, Some(total), Some(slot)) = (series.kind, taken_over, image.point_slot(there))
+            && total > newest.1
+            && cursor > newest.0
+        {
+            // The slot that was being opened may have held the newest value; no older one has it.
+            slot.open(cursor, [total]);
         }
         return Resumed::default();
     }

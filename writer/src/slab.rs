@@ -67,7 +67,8 @@ impl Slab {
         request: &Request,
         access: Access,
     ) -> Result<(Entry, IsNew), RegisterError> {
-        let now = self.now();
+        // A simulation that was reopened before its first tick has no time yet.
+        let now = self.now().max(self.memory.axis().interval_ns());
         self.registry.register(&self.memory, request, access, now)
     }
 

@@ -175,12 +175,12 @@ impl Subject<'_> {
         else {
             return;
         };
+        let mut is_exact = self.lives() == 1;
         let newest = (0..self.layout.axis.slot_count())
             .filter_map(|index| {
-                self.image
-                    .distribution_slot(series.slot_offset(index))?
-                    .read_any()
-                    .present()
+                let slot = self.image.distribution_slot(series.slot_offset(index))?;
+                is_exact &= !slot.is_torn();
+                slot.read_any().present()
             })
             .filter(|words| words.stamp != BUSY)
             .max_by_key(|words| words.stamp);
@@ -188,7 +188,7 @@ impl Subject<'_> {
         let total = words.iter().fold(0u64, |total, word| {
             total.wrapping_add(word.load(Ordering::Relaxed))
         });
-        if total.abs_diff(count) > self.lives() {
+        if total < count.saturating_sub(self.lives()) || (is_exact && total > count.saturating_add(1)) {
             audit.add(
                 Rule::Histogram,
                 format!(
