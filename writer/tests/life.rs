@@ -146,7 +146,7 @@ fn drop_in_a_fork(bus: &Path) {
         drop((
             taken.take(),
             std::mem::replace(&mut gauge, rondo_writer::Gauge::noop()),
-        ))
+        ));
     });
     assert!(matches!(status, WaitStatus::Exited(_, 0)), "{status:?}");
     assert_eq!((is_locked(&path), closed_ns(&path)), (true, 0));

@@ -40,7 +40,7 @@ enum Op {
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let second = SECOND as i64;
+    let second = SECOND.cast_signed();
     let when = || {
         prop_oneof![
             6 => (0..second).prop_map(When::Near),

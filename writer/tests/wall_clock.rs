@@ -111,7 +111,7 @@ fn record_through_steps(bus: &std::path::Path) {
         for (step_s, round) in [(0, 1), (-3600, 2), (7200, 3), (0, 4)] {
             set(step_s);
             // The control: the step is there for whoever looks at the wall clock.
-            let off = unix().as_secs() as i64 - made.as_secs() as i64;
+            let off = unix().as_secs().cast_signed() - made.as_secs().cast_signed();
             assert!((step_s - 1..step_s + 60).contains(&off), "{off}");
             let before = asked();
             for _ in 0..100 {
