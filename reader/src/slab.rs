@@ -191,10 +191,8 @@ impl Slab {
     /// # Errors
     /// The system's refusal, or [`Error::Lost`].
     pub fn liveness(&self) -> Result<Liveness, Error> {
-        if boot(&self.identity().boot_id) == Boot::Other {
-            return Ok(Liveness::Dead);
-        }
-        if is_locked(&self.mapping)? {
+        // No writer outlives its boot; the lock is another process's that reads or removes the file.
+        if boot(&self.identity().boot_id) != Boot::Other && is_locked(&self.mapping)? {
             return Ok(Liveness::Live);
         }
         let closed_ns = self.live()?.closed_ns;

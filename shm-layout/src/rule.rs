@@ -68,7 +68,7 @@ rules! {
     Cursor "cursor" Report "cursor_ns and ticked_ns are multiples of the interval, and ticked_ns is at most cursor_ns",
     Stamp "stamp" Report "every stamp is 0, busy, or a multiple of the interval in its own slot, at most cursor_ns",
     Unwritten "unwritten" Report "a slot with stamp 0 holds the sentinel in its value words",
-    Value "value" Report "gauges are not NaN; totals do not fall; min ≤ last ≤ max; every number of a distribution is finite",
+    Value "value" Report "gauges are not NaN; counters, counts and sums of histograms do not fall; min ≤ last ≤ max; every number of a distribution is finite",
     Histogram "histogram" Report "in a slab without a live writer, the buckets add up to the newest count, give or take one sample; if a slot of the column is torn or the slab was reopened, to no less than it, less one sample for each life of the writer",
     Stride "stride" Report "strides of points and distributions are an odd number of lines",
     Reserved "reserved" Report "reserved bytes are zero; functions, flags and compat have no unknown bits",
