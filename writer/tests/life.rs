@@ -14,7 +14,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 use rondo_writer::Writer;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
@@ -79,13 +79,11 @@ fn handles_keep_the_slab_alive_after_the_writer() {
     assert_eq!((is_locked(&path), closed_ns(&path)), (false, START + 2 * SECOND));
 }
 
-/// Reads one line that a child says, which is a path.
-fn said(stdout: impl std::io::Read) -> std::path::PathBuf {
-    let lines = BufReader::new(stdout).lines().map(Result::unwrap);
-    let said = lines
-        .into_iter()
-        .find_map(|line| line.strip_prefix("said ").map(Into::into));
-    said.expect("the child says a path")
+/// Reads on until a child says something.
+fn said(stdout: &mut impl BufRead) -> String {
+    let mut lines = stdout.lines().map(Result::unwrap);
+    let said = lines.find_map(|line| line.strip_prefix("said ").map(Into::into));
+    said.expect("the child says something")
 }
 
 fn wait_for_ever() -> ! {
@@ -110,7 +108,7 @@ fn a_killed_writer_is_dead_at_once() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let path = said(writer.stdout.take().unwrap());
+    let path = PathBuf::from(said(&mut BufReader::new(writer.stdout.take().unwrap())));
     assert!(is_locked(&path));
     writer.kill().unwrap();
     writer.wait().unwrap();
@@ -226,9 +224,8 @@ fn a_fork_that_lives_on_does_not_keep_the_lock() {
         .spawn()
         .unwrap();
     let mut stdout = BufReader::new(writer.stdout.take().unwrap());
-    let path = said(&mut stdout);
-    let helper = said(stdout);
-    let helper = Pid::from_raw(helper.to_str().unwrap().parse().unwrap());
+    let path = PathBuf::from(said(&mut stdout));
+    let helper = Pid::from_raw(said(&mut stdout).parse().unwrap());
     assert!(is_locked(&path));
     writer.kill().unwrap();
     writer.wait().unwrap();
