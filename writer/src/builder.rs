@@ -121,10 +121,11 @@ impl Builder {
     }
 
     /// Creates one slab in an open, empty file: for a jailed VMM that was handed a descriptor. The
-    /// lock belongs to that open file: whoever else has it keeps the slab alive.
+    /// lock belongs to that open file: whoever else has it keeps the slab alive. A file of another user
+    /// keeps its mode.
     ///
     /// # Errors
-    /// See [`CreateError`].
+    /// See [`CreateError`]; the file is then as it was.
     pub fn create_on(self, file: OwnedFd) -> Result<Writer, CreateError> {
         if self.schemas.len() > 1 {
             return Err(CreateError::OneSchema(self.schemas.len()));
@@ -143,7 +144,8 @@ impl Builder {
     }
 
     /// Goes on with a slab whose writer is gone: same boot, same uid. Names and schema are those of the
-    /// slab; registering a series that it has gives a handle that goes on.
+    /// slab; registering a series that it has gives a handle that goes on. Time comes from the coarse
+    /// clock, and slabs of more than 16 MiB are refused.
     ///
     /// # Errors
     /// See [`ReopenError`]; the slab is then as it was.

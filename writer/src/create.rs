@@ -27,6 +27,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zerocopy::IntoBytes;
 
+/// The largest slab that readers take unless they are told otherwise.
+pub(crate) const READER_SIZE_MAX: u64 = 16 << 20;
+
 /// The constant bytes of a slab to be.
 pub(crate) struct Image {
     plan: Plan,
@@ -355,11 +358,13 @@ fn make(file: &File, new: &Image, path: &Path) -> Result<(Memory, Vec<Warning>),
         Err(errno) => return Err(system("set the mode of a slab in", path, errno.into())),
     }
     let is_tmpfs = fstatfs(file).is_ok_and(|stat| stat.filesystem_type() == TMPFS_MAGIC);
-    let warnings = if is_tmpfs {
-        Vec::new()
-    } else {
-        vec![Warning::NotTmpfs(path.to_owned())]
-    };
+    let mut warnings = Vec::new();
+    if !is_tmpfs {
+        warnings.push(Warning::NotTmpfs(path.to_owned()));
+    }
+    if new.plan.file_size > READER_SIZE_MAX {
+        warnings.push(Warning::Large(path.to_owned(), new.plan.file_size));
+    }
     // The mapping keeps the open file, and so the lock, when the descriptor is closed.
     Ok((memory, warnings))
 }

@@ -149,6 +149,13 @@ impl Held {
         }
     }
 
+    /// Marks a series of this slab as ended.
+    pub(crate) fn end(&self, handle: SeriesHandle, now_ns: u64) {
+        if let Some(series) = self.series.get(handle.held_index as usize) {
+            crate::registry::set_ended(self.slab(), series.entry.index, now_ns);
+        }
+    }
+
     /// Whether a series is of this slab.
     pub(crate) fn has(&self, tag: Tag) -> bool {
         tag.is_of_slab(self.gauge_tag)

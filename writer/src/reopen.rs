@@ -1,7 +1,7 @@
 //! How a slab goes on after a crash: locked first, then checked to be still at its path.
 
 use crate::clock::TimeSource;
-use crate::create::{NO_FOLLOW, lock};
+use crate::create::{NO_FOLLOW, READER_SIZE_MAX, lock};
 use crate::error::ReopenError;
 use crate::mapping::{Memory, Resumed, SlabMemory};
 use crate::schema::{SchemaConfig, TierConfig};
@@ -15,8 +15,6 @@ use rondo_shm_layout::{BUSY, Kind, Rule, SENTINEL, SectionKind, Series, VERSION_
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
-
-const SIZE_MAX: u64 = 16 << 20;
 
 pub(crate) fn reopen(path: &Path) -> Result<Writer, ReopenError> {
     let invalid = |source| ReopenError::Invalid {
@@ -38,7 +36,7 @@ pub(crate) fn reopen(path: &Path) -> Result<Writer, ReopenError> {
         return Err(ReopenError::Replaced(path.to_owned()));
     }
     let size = mine.st_size.unsigned_abs();
-    if !(4096..=SIZE_MAX).contains(&size) {
+    if !(4096..=READER_SIZE_MAX).contains(&size) {
         return Err(invalid(Violation::new(Rule::FileSize, format!("{size} bytes"))));
     }
     if mine.st_blocks.unsigned_abs() * 512 < size {

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub enum Warning {
     /// The bus is not on a tmpfs: a record may now and then wait for the disk's page cache.
     NotTmpfs(std::path::PathBuf),
+    /// The slab is larger than what readers take unless they are told otherwise, 16 MiB.
+    Large(std::path::PathBuf, u64),
 }
 
 impl std::fmt::Display for Warning {
@@ -32,6 +34,11 @@ impl std::fmt::Display for Warning {
                     path.display()
                 )
             }
+            Self::Large(path, size) => write!(
+                f,
+                "a slab of {size} bytes in {}; readers take 16 MiB unless told otherwise",
+                path.display()
+            ),
         }
     }
 }
@@ -142,6 +149,13 @@ impl Writer {
         }
     }
 
+    /// Ends a writer-held series: what it measured has gone away. Registering it again takes that back.
+    pub fn end(&self, handle: SeriesHandle) {
+        if let Some(slab) = self.slabs().find(|slab| slab.held.has(handle.tag)) {
+            slab.held.end(handle, slab.now());
+        }
+    }
+
     /// The present in slab time, as handles see it (see [`Clock::now`]).
     #[inline]
     pub fn now(&self) -> u64 {
@@ -169,8 +183,9 @@ impl Writer {
     }
 
     /// When the next tick is due, on CLOCK_MONOTONIC: absolute, as `timerfd_settime` with
-    /// `TFD_TIMER_ABSTIME` and `clock_nanosleep` with `TIMER_ABSTIME` take it. (A free-running
-    /// one-second loop drifts until it skips or doubles an interval.)
+    /// `TFD_TIMER_ABSTIME` and `clock_nanosleep` with `TIMER_ABSTIME` take it. Past already if the
+    /// present interval has no tick yet; such a timer fires at once. (A free-running one-second loop
+    /// drifts until it skips or doubles an interval.)
     pub fn next_tick(&self) -> Duration {
         let due = self.slabs().map(|slab| {
             let anchor = slab.memory.layout.identity.anchor_ns();

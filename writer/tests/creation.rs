@@ -339,6 +339,29 @@ fn a_bus_that_is_not_in_memory_is_worth_a_warning() {
     assert!(writer.warnings()[0].to_string().contains("is not on a tmpfs"));
 }
 
+#[test]
+fn a_slab_that_readers_will_not_take_is_worth_a_warning() {
+    let bus = bus();
+    let large = schema(1 << 16).capacity(17, 0);
+    let writer = Writer::builder("vm-1")
+        .bus(bus.path())
+        .schema(large)
+        .create()
+        .unwrap();
+    let size = path(&writer).metadata().unwrap().len();
+    assert!(
+        writer
+            .warnings()
+            .contains(&Warning::Large(bus.path().into(), size))
+    );
+    assert!(
+        writer
+            .warnings()
+            .iter()
+            .any(|warning| warning.to_string().contains("readers take 16 MiB"))
+    );
+}
+
 /// Runs the test `name` again as a user without rights; false if this one may not.
 fn as_nobody(name: &str, bus: &Path) -> bool {
     if !Uid::effective().is_root() {
