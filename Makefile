@@ -31,7 +31,7 @@ endef
 .PHONY: demo
 demo: ## Machines record themselves for 45 s, one is killed, all is read back
 	$(call install,$(NEEDS_DEMO))
-	$(CARGO) build --release --quiet -p rondo-collector
+	$(CARGO) build --locked --release --quiet -p rondo-collector
 	target/release/rondo demo $(DEMO)
 
 .PHONY: test

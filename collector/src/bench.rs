@@ -131,7 +131,7 @@ impl Latencies {
     }
 }
 
-/// Runs the benchmark with a slab in `directory`, which is removed afterwards.
+/// Runs the benchmark with a slab in `directory`, whose file is removed at once.
 ///
 /// # Errors
 /// The slab cannot be created there.
@@ -142,12 +142,13 @@ pub fn run(directory: &Path, points: u64, series: u32) -> anyhow::Result<Report>
         .schema(schema)
         .bus(directory)
         .create()?;
-    let _removed_at_the_end = RemoveFiles(writer.paths().map(Path::to_owned).collect());
     let slab_bytes = writer
         .paths()
         .next()
         .and_then(|path| path.metadata().ok())
         .map_or(0, |meta| meta.len());
+    // Not needed under its name, and so nothing is left behind whatever ends this process.
+    writer.paths().try_for_each(std::fs::remove_file)?;
     let handles = register(&mut writer, series, distributions)?;
 
     let mut timer = Latencies::new();
@@ -207,17 +208,6 @@ fn register(writer: &mut Writer, series: u32, distributions: u32) -> anyhow::Res
             handle.context("cannot register the benchmark's series")
         })
         .collect()
-}
-
-struct RemoveFiles(Vec<std::path::PathBuf>);
-
-impl Drop for RemoveFiles {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            // Ours, and nobody was promised that it stays.
-            let _ = std::fs::remove_file(path);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -67,7 +67,7 @@ Examples:
   rondo demo --machines 10 --seconds 10
   rondo demo -o json
 
-The machines are processes that measure themselves. Half-way one of them is killed with SIGKILL. A point is a second
+The machines are processes that measure themselves. Half-way one of them, if there are several, is killed with SIGKILL. A point is a second
 in which every series that is recorded at each tick has a value; points are expected from a machine's first tick to
 its last, as it reported them. The slabs stay on the bus until the next demo. Exit code 1 if a point is missing.";
 
@@ -171,7 +171,7 @@ pub struct Bench {
     /// Series written in turn, a fifth of them distributions
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub series: u32,
-    /// Where to make the slab, which is removed afterwards
+    /// Where to make the slab, whose file is removed at once
     #[arg(long, default_value = "/dev/shm", value_name = "DIR")]
     pub dir: PathBuf,
     /// How to print it.
@@ -186,7 +186,7 @@ pub struct Demo {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub machines: u32,
     /// How many ticks each lives; a slab keeps the last 600
-    #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u64).range(2..=600))]
+    #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u64).range(4..=600))]
     pub seconds: u64,
     /// Which bus.
     #[command(flatten)]
@@ -225,7 +225,7 @@ pub struct BusArgs {
 #[derive(Debug, Args)]
 pub struct OutputArgs {
     /// How to print; always a table unless told otherwise
-    #[arg(short = 'o', long, value_enum, default_value_t = Format::Table)]
+    #[arg(short = 'o', long, visible_alias = "output", value_enum, default_value_t = Format::Table)]
     pub format: Format,
 }
 

@@ -29,5 +29,9 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
                 .downcast_ref::<serde_json::Error>()
                 .and_then(|error| error.io_error_kind())
                 .is_some_and(closed)
+            || matches!(
+                cause.downcast_ref::<csv::Error>().map(csv::Error::kind),
+                Some(csv::ErrorKind::Io(error)) if closed(error.kind())
+            )
     })
 }

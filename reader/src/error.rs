@@ -32,7 +32,7 @@ pub enum Error {
         max: usize,
     },
     /// The system refused.
-    #[error("cannot {action} {path}: {source}")]
+    #[error("cannot {action} {path}")]
     System {
         /// What was tried.
         action: &'static str,

@@ -281,11 +281,11 @@ impl Layout {
         let bytes = usize::try_from(section.length)
             .ok()
             .and_then(|length| image.bytes(section.offset, length));
-        let hash = bytes.as_deref().map(fnv1a_64);
-        if hash != Some(header.schema_hash.get()) {
+        let hash = fnv1a_64(&bytes.unwrap_or_default());
+        if hash != header.schema_hash.get() {
             return Err(Violation::new(
                 Rule::SchemaHash,
-                format!("{:#018x} instead of {hash:#018x?}", header.schema_hash),
+                format!("{:#018x} instead of {hash:#018x}", header.schema_hash),
             ));
         }
         let tiers: Vec<Tier> = (0..u64::from(section.record_count))

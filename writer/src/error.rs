@@ -22,7 +22,7 @@ pub enum CreateError {
         why: String,
     },
     /// The bus directory does not exist.
-    #[error("bus directory {0} does not exist; create it, or set RONDO_BUS to one that does")]
+    #[error("bus directory {0} does not exist; create it, or name one that does")]
     BusMissing(PathBuf),
     /// The bus directory refuses a new file.
     #[error("bus directory {path} is not writable for uid {uid}; see its owner and mode")]

@@ -38,6 +38,10 @@ pub fn run(bus: &Path, instance: &str, seconds: u64) -> anyhow::Result<Outcome> 
         .help("How long after its time a tick came.")
         .owned()?;
 
+    // What the parent has to know: which slab, and below which intervals.
+    let slab = writer.paths().next().context("the slab has no path")?;
+    writeln!(std::io::stdout(), "{}", slab.display())?;
+
     let stop = Arc::new(AtomicBool::new(false));
     let thread = std::thread::spawn({
         let stop = stop.clone();

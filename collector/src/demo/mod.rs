@@ -66,6 +66,8 @@ pub struct Settings {
 pub struct Witness {
     /// Its name.
     pub instance: String,
+    /// Its slab, as it said.
+    pub slab: PathBuf,
     /// Whether it was killed.
     pub killed: bool,
     /// Starts of the intervals that it reported, in order.
@@ -131,22 +133,33 @@ fn remove_earlier_demos(bus: &Path) -> anyhow::Result<()> {
         .map(|slab| slab.path().to_owned())
         .collect();
     for path in paths {
-        Slab::open(&path, &Limits::default())?.remove()?;
+        // Another demo may have done so meanwhile.
+        match Slab::open(&path, &Limits::default()).and_then(Slab::remove) {
+            Ok(_) | Err(rondo_reader::Error::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(())
 }
 
 fn is_demo(slab: &Slab) -> bool {
-    slab.identity()
-        .labels
-        .iter()
-        .any(|(name, value)| name == "demo" && value == "true")
+    let identity = slab.identity();
+    let number = identity.instance.strip_prefix("demo-");
+    number.is_some_and(|number| number.parse::<u32>().is_ok())
+        && identity
+            .labels
+            .iter()
+            .any(|(name, value)| name == "demo" && value == "true")
+        && slab.owner_uid() == nix::unistd::geteuid().as_raw()
 }
+
+/// What a machine printed: its slab, then the start of each interval that it ticked.
+type Said = (Option<PathBuf>, Vec<u64>);
 
 struct Machine {
     instance: String,
     child: Child,
-    ticks: std::thread::JoinHandle<Vec<u64>>,
+    said: std::thread::JoinHandle<Said>,
     is_victim: bool,
 }
 
@@ -168,17 +181,17 @@ impl Machine {
             .stdout(Stdio::piped())
             .spawn()
             .context("cannot start a machine")?;
-        let lines = BufReader::new(child.stdout.take().context("a machine has no output")?).lines();
-        let ticks = std::thread::spawn(move || {
-            lines
-                .map_while(Result::ok)
-                .filter_map(|l| l.parse().ok())
-                .collect()
+        let mut lines = BufReader::new(child.stdout.take().context("a machine has no output")?)
+            .lines()
+            .map_while(Result::ok);
+        let said = std::thread::spawn(move || {
+            let slab = lines.next().map(PathBuf::from);
+            (slab, lines.filter_map(|line| line.parse().ok()).collect())
         });
         Ok(Self {
             instance,
             child,
-            ticks,
+            said,
             is_victim,
         })
     }
@@ -189,8 +202,8 @@ impl Machine {
 
     fn finish(mut self) -> anyhow::Result<Witness> {
         let status = self.child.wait()?;
-        let ticks = self
-            .ticks
+        let (slab, ticks) = self
+            .said
             .join()
             .map_err(|_| anyhow::anyhow!("cannot read what {} said", self.instance))?;
         anyhow::ensure!(
@@ -199,6 +212,7 @@ impl Machine {
             self.instance
         );
         Ok(Witness {
+            slab: slab.with_context(|| format!("{} made no slab", self.instance))?,
             instance: self.instance,
             killed: !status.success(),
             ticks,

@@ -3,7 +3,7 @@
 use super::Witness;
 use crate::output::{Grid, Side};
 use anyhow::Context;
-use rondo_reader::{Bus, Limits, Liveness, Point, PointValue, Slab};
+use rondo_reader::{Limits, Liveness, Point, PointValue, Slab};
 use rondo_shm_layout::{Kind, Series, Unit};
 use serde::Serialize;
 use std::collections::HashSet;
@@ -15,6 +15,9 @@ use std::path::Path;
 pub struct Report {
     /// In the order they were started.
     pub machines: Vec<MachineReport>,
+    /// What has to be typed to name the bus.
+    #[serde(skip)]
+    bus: String,
 }
 
 /// One machine.
@@ -54,16 +57,17 @@ impl Report {
     /// # Errors
     /// A slab is missing or not readable.
     pub fn read(bus: &Path, witnesses: &[Witness]) -> anyhow::Result<Self> {
-        let bus = Bus::open(bus, &Limits::default())?;
-        let machines = witnesses.iter().map(|witness| {
-            let slab = bus
-                .find(&witness.instance)
-                .max_by_key(|slab| slab.identity().created_monotonic_ns);
-            let slab = slab.with_context(|| format!("{} left no slab on the bus", witness.instance))?;
-            MachineReport::read(slab, witness)
-        });
+        let machines = witnesses
+            .iter()
+            .map(|witness| MachineReport::read(&Slab::open(&witness.slab, &Limits::default())?, witness));
+        let bus = if bus == Path::new(rondo_writer::DEFAULT_BUS) {
+            String::new()
+        } else {
+            format!(" --bus {}", bus.display())
+        };
         Ok(Self {
             machines: machines.collect::<anyhow::Result<_>>()?,
+            bus,
         })
     }
 
@@ -97,15 +101,16 @@ impl Report {
             return Ok(());
         };
         writeln!(out, "\nThe slabs stay until the next demo. Look further with")?;
-        writeln!(out, "  rondo ls")?;
-        writeln!(out, "  rondo info {}", first.instance)?;
+        let bus = &self.bus;
+        writeln!(out, "  rondo ls{bus}")?;
+        writeln!(out, "  rondo info {}{bus}", first.instance)?;
         writeln!(
             out,
-            "  rondo query {} work_burst_duration_ns --range all",
+            "  rondo query {} work_burst_duration_ns --range all{bus}",
             first.instance
         )?;
         if let Some(killed) = killed {
-            writeln!(out, "  rondo verify {}", killed.instance)?;
+            writeln!(out, "  rondo verify {}{bus}", killed.instance)?;
         }
         Ok(())
     }
