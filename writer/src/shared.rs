@@ -22,6 +22,11 @@ impl SharedCounter {
     pub fn add(&self, increment: u64) {
         self.0.add(increment);
     }
+
+    /// The total so far, of all threads.
+    pub fn total(&self) -> u64 {
+        self.0.get()
+    }
 }
 
 /// A gauge for any number of threads. Clones set the same cell; the last one wins.

@@ -229,7 +229,8 @@ impl Writer {
         &self.warnings
     }
 
-    /// A last tick, and the end of the writer. The slabs are closed when all handles are gone too.
+    /// A last tick, and the end of the writer. The slabs are closed when all handles are gone too: a
+    /// process that exits while one of its threads has a handle looks as if it had been killed.
     pub fn close(mut self) {
         if !self.primary.memory.layout.identity.simulated_time {
             self.tick();
