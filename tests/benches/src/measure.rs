@@ -1,10 +1,12 @@
 //! Times rows against each other on a machine that has other things to do.
 //!
 //! All rows take turns in every repetition, so what disturbs one disturbs its neighbours too, and
-//! ratios are taken within a repetition before their median is.
+//! ratios are taken within a repetition before their median is. Turns are measured in CPU time of the
+//! thread, which goes on only while it runs; batches are too short for that, and take the clock on the wall.
 
-use crate::row::Row;
+use crate::row::{Row, Run};
 use anyhow::{Context, Result};
+use nix::time::{ClockId, clock_gettime};
 use std::time::{Duration, Instant};
 
 /// Calls that are timed as one, because a single call is shorter than the clock's step.
@@ -65,6 +67,20 @@ impl Timing {
     }
 }
 
+/// CPU nanoseconds of this thread for each of `iterations` calls.
+///
+/// # Errors
+/// The kernel has no such clock.
+pub fn cpu_time(run: &mut Run, iterations: u64) -> Result<f64> {
+    let before = thread_time()?;
+    run(iterations);
+    Ok((thread_time()? - before).as_nanos() as f64 / iterations as f64)
+}
+
+fn thread_time() -> Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+}
+
 /// Nanoseconds a call of `iterations` calls.
 pub fn time(run: &mut (impl FnMut(u64) + ?Sized), iterations: u64) -> f64 {
     let start = Instant::now();
@@ -102,7 +118,7 @@ pub fn measure(rows: &[Row], effort: Effort) -> Result<Vec<Timing>> {
     for _ in 0..effort.repetitions {
         for ((run, calls), timing) in runs.iter_mut().zip(&mut timings) {
             run(*calls / 16); // warms caches that the row before has taken
-            timing.ns.push(time(run, *calls));
+            timing.ns.push(cpu_time(run, *calls)?);
             for _ in 0..effort.batches / effort.repetitions {
                 timing.batch_ns.push(time(run, BATCH));
             }

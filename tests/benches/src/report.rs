@@ -4,7 +4,7 @@ use crate::cold::Cold;
 use crate::contention::Contention;
 use crate::creation::Creation;
 use crate::measure::{Timing, median};
-use crate::scanner::Scanned;
+use crate::scanner::{Scanned, Turns};
 use anyhow::{Context, Result};
 use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Value, json};
@@ -127,16 +127,12 @@ impl Report {
             );
         }
         for scanned in &self.scanner {
-            let costs = [
-                ("a reader of the latest values each ms", &scanned.latest_ns),
-                ("a reader of the whole slab each ms", &scanned.paced_ns),
-            ];
-            for (what, with) in costs {
+            for (pace, turns) in scanned.paces().into_iter().take(2) {
                 add(
-                    &format!("{}: {what}", scanned.title),
+                    &format!("{} {pace}", scanned.title),
                     2.0,
                     "%",
-                    scanned.cost_percent(with),
+                    turns.cost_percent(),
                 );
             }
         }
@@ -194,23 +190,25 @@ impl Report {
         ];
         print("Threads", &head, rows);
 
-        let rows = self.scanner.iter().map(|scanned| {
-            vec![
-                scanned.title.to_owned(),
-                figure(median(scanned.idle_ns.clone())),
-                format!("{:+.2} %", scanned.cost_percent(&scanned.latest_ns)),
-                format!("{:+.2} %", scanned.cost_percent(&scanned.paced_ns)),
-                format!("{:+.2} %", scanned.cost_percent(&scanned.flooded_ns)),
-                scanned.scan_count.to_string(),
-            ]
+        let rows = self.scanner.iter().flat_map(|scanned| {
+            let idle_ns = median(scanned.idle_ns.clone());
+            scanned.paces().map(|(pace, turns)| {
+                let (counted, tried) = turns.counts();
+                vec![
+                    format!("{} {pace}", scanned.title),
+                    figure(idle_ns),
+                    format!("{:+.2} %", turns.cost_percent()),
+                    figure(turns.best_rate()),
+                    format!("{counted} of {tried}"),
+                ]
+            })
         });
         let head = [
-            "record while another thread reads",
-            "nothing, ns/op",
-            "latest values each ms",
-            "the whole slab each ms",
-            "the whole slab without pause",
-            "readings",
+            "record while another core reads",
+            "without, ns/op",
+            "cost",
+            "readings a ms",
+            "turns that count",
         ];
         print("Readers", &head, rows);
 
@@ -269,13 +267,13 @@ impl Report {
             let (one, two) = pair.medians_ns();
             json!({"title": pair.title, "one_ns": one, "two_ns": two, "ratio": pair.ratio()})
         });
-        let readers = self.scanner.iter().map(|scanned| {
-            json!({
-                "title": scanned.title,
-                "idle_ns": median(scanned.idle_ns.clone()),
-                "latest_each_ms_percent": scanned.cost_percent(&scanned.latest_ns),
-                "each_ms_percent": scanned.cost_percent(&scanned.paced_ns),
-                "without_pause_percent": scanned.cost_percent(&scanned.flooded_ns),
+        let readers = self.scanner.iter().flat_map(|scanned| {
+            scanned.paces().map(|(pace, turns)| {
+                json!({
+                    "title": format!("{} {pace}", scanned.title),
+                    "idle_ns": median(scanned.idle_ns.clone()),
+                    "cost_percent": turns.cost_percent(),
+                })
             })
         });
         let cold = self
@@ -303,6 +301,16 @@ impl Report {
             "creation": creation.collect::<Vec<_>>(),
             "targets": targets.collect::<Vec<_>>(),
         }))
+    }
+}
+
+impl Scanned {
+    fn paces(&self) -> [(&'static str, &Turns); 3] {
+        [
+            ("read: the latest values each ms", &self.latest),
+            ("read: the whole slab each ms", &self.whole),
+            ("read: the whole slab without pause", &self.flooded),
+        ]
     }
 }
 

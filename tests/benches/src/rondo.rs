@@ -173,7 +173,8 @@ fn histogram(place: Place) -> Result<Run> {
 }
 
 fn held_run(writer: Writer, handles: Vec<SeriesHandle>, mut value: impl FnMut(u64) -> f64 + 'static) -> Run {
-    let now = now();
+    // Behind a pointer, as in a program that has it in a structure of its own.
+    let (now, writer) = (now(), Box::new(writer));
     round_robin(handles, move |handle, i| {
         writer.record(*handle, value(i), now);
     })

@@ -1,20 +1,22 @@
 //! What readers cost the writer: one that takes the newest values every millisecond, one that scans
 //! the whole slab as often, and one that does so without pause.
 //!
-//! The writer's time is the CPU time of its thread: a reader that the kernel puts on the writer's core
-//! is not what this is about.
+//! Writer and reader have a core each, and the writer's time is the CPU time of its thread. Turns in
+//! which either had to wait for other programs do not count.
 
-use crate::measure::{Effort, median};
+use crate::measure::{Effort, cpu_time, median};
 use crate::rondo::{INTERVAL_NS, START_NS, each, schema};
 use crate::row::{Run, round_robin};
 use anyhow::{Context, Result};
-use nix::time::{ClockId, clock_gettime};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use rondo_reader::{Limits, Slab};
 use rondo_writer::Writer;
+use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How the other thread reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,32 +36,70 @@ const PACES: [Pace; 5] = [
     Pace::Over,
 ];
 
-/// One kind of record while a reader scans.
+/// How long a turn is.
+const TURN: Duration = Duration::from_millis(10);
+
+/// How much of a turn the writer must have run, and of its best rate the reader, for the turn to count.
+const RUNNING_MIN: f64 = 0.8;
+
+/// One turn.
+struct Turn {
+    /// What a call took the writer, to what it took in the idle turn before.
+    ratio: f64,
+    /// How much of the time the writer ran.
+    running: f64,
+    /// Readings meanwhile, in a millisecond.
+    rate: f64,
+}
+
+/// Turns of one pace.
+#[derive(Default)]
+pub struct Turns(Vec<Turn>);
+
+impl Turns {
+    fn undisturbed(&self) -> impl Iterator<Item = &Turn> {
+        self.0.iter().filter(|turn| turn.running >= RUNNING_MIN)
+    }
+
+    /// The best rate of the reader, in readings a millisecond.
+    pub fn best_rate(&self) -> f64 {
+        self.undisturbed().map(|turn| turn.rate).fold(0.0, f64::max)
+    }
+
+    fn counted(&self) -> Vec<f64> {
+        let enough = self.best_rate() * RUNNING_MIN;
+        let counted = self.undisturbed().filter(|turn| turn.rate >= enough);
+        counted.map(|turn| turn.ratio).collect()
+    }
+
+    /// Median cost to the writer; not a number if no turn counts.
+    pub fn cost_percent(&self) -> f64 {
+        let counted = self.counted();
+        if counted.is_empty() {
+            return f64::NAN;
+        }
+        (median(counted) - 1.0) * 100.0
+    }
+
+    /// How many turns counted, of how many.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.counted().len(), self.0.len())
+    }
+}
+
+/// One kind of record while a reader reads.
+#[derive(Default)]
 pub struct Scanned {
     /// What a table says.
     pub title: &'static str,
     /// Nobody reads, ns a call.
     pub idle_ns: Vec<f64>,
     /// Every millisecond the newest value of each series is read.
-    pub latest_ns: Vec<f64>,
+    pub latest: Turns,
     /// Every millisecond the whole slab is read.
-    pub paced_ns: Vec<f64>,
+    pub whole: Turns,
     /// The whole slab is read without pause.
-    pub flooded_ns: Vec<f64>,
-    /// Readings that were made in all.
-    pub scan_count: u64,
-}
-
-impl Scanned {
-    /// Median of `with` above the same of `idle_ns`, in percent, over neighbouring turns.
-    pub fn cost_percent(&self, with: &[f64]) -> f64 {
-        let pairs = with.iter().zip(&self.idle_ns);
-        median(
-            pairs
-                .map(|(with, without)| (with / without - 1.0) * 100.0)
-                .collect(),
-        )
-    }
+    pub flooded: Turns,
 }
 
 /// Times gauges and distributions, 30 of each, while the slab is read whole.
@@ -67,7 +107,7 @@ impl Scanned {
 /// # Errors
 /// The slab cannot be made or read.
 pub fn measure(effort: Effort) -> Result<Vec<Scanned>> {
-    let turns = effort.repetitions * 2;
+    let turns = effort.repetitions * 8;
     let directory = tempfile::tempdir_in("/dev/shm")?;
     let make = |kind: &str| {
         Writer::builder(kind)
@@ -104,75 +144,81 @@ pub fn measure(effort: Effort) -> Result<Vec<Scanned>> {
 fn watch(title: &'static str, writer: &Writer, mut run: Run, turns: usize) -> Result<Scanned> {
     let path = writer.paths().next().context("the slab has no file")?.to_owned();
     let pace = Arc::new(AtomicU64::new(0));
+    let readings = Arc::new(AtomicU64::new(0));
+    let cores = sched_getaffinity(Pid::from_raw(0))?;
     let thread = std::thread::spawn({
-        let pace = pace.clone();
-        move || scan(&path, &pace)
+        let (pace, readings) = (pace.clone(), readings.clone());
+        move || scan(&path, &pace, &readings)
     });
+    pin(0)?;
     let mut result = Scanned {
         title,
-        idle_ns: Vec::new(),
-        latest_ns: Vec::new(),
-        paced_ns: Vec::new(),
-        flooded_ns: Vec::new(),
-        scan_count: 0,
+        ..Scanned::default()
     };
-    let turn = Duration::from_millis(12);
-    let calls = crate::measure::calls_for(&mut run, turn);
+    let calls = crate::measure::calls_for(&mut run, TURN);
     for _ in 0..turns {
-        let results = [
-            &mut result.idle_ns,
-            &mut result.latest_ns,
-            &mut result.paced_ns,
-            &mut result.flooded_ns,
-        ];
-        for (number, ns) in results.into_iter().enumerate() {
-            pace.store(number as u64, Ordering::Relaxed);
+        let paces = [&mut result.latest, &mut result.whole, &mut result.flooded];
+        for (turns, number) in paces.into_iter().zip(1..) {
+            pace.store(0, Ordering::Relaxed);
+            run(calls / 8);
+            let idle_ns = cpu_time(&mut run, calls)?;
+            result.idle_ns.push(idle_ns);
+            pace.store(number, Ordering::Relaxed);
             run(calls / 4);
-            let before = thread_time()?;
-            run(calls);
-            let took = thread_time()? - before;
-            ns.push(took.as_nanos() as f64 / calls as f64);
+            let (start, before) = (Instant::now(), readings.load(Ordering::Relaxed));
+            let ns = cpu_time(&mut run, calls)?;
+            let done = readings.load(Ordering::Relaxed) - before;
+            let wall_ns = start.elapsed().as_nanos() as f64;
+            turns.0.push(Turn {
+                ratio: ns / idle_ns,
+                running: ns * calls as f64 / wall_ns,
+                rate: done as f64 / wall_ns * 1e6,
+            });
         }
     }
     pace.store(4, Ordering::Relaxed);
-    result.scan_count = thread
+    thread
         .join()
         .map_err(|_| anyhow::anyhow!("the reader panicked"))??;
+    sched_setaffinity(Pid::from_raw(0), &cores)?;
     Ok(result)
 }
 
-/// CPU time of this thread.
-fn thread_time() -> Result<Duration> {
-    Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
+/// Keeps this thread on the n-th of the cores that it may use.
+fn pin(n: usize) -> Result<()> {
+    let allowed = sched_getaffinity(Pid::from_raw(0))?;
+    let mut cores = (0..CpuSet::count()).filter(|&core| allowed.is_set(core).unwrap_or(false));
+    let core = cores.nth(n).context("two cores are needed")?;
+    let mut only = CpuSet::new();
+    only.set(core)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &only)?)
 }
 
-/// Reads values of all series, as often as `pace` says; returns how often that was.
-fn scan(path: &Path, pace: &AtomicU64) -> Result<u64> {
+/// Reads values of all series, as often as `pace` says, and counts.
+fn scan(path: &Path, pace: &AtomicU64, readings: &AtomicU64) -> Result<()> {
     let slab = Slab::open(path, &Limits::default())?;
-    let mut scan_count = 0;
+    pin(1)?;
     loop {
         let pace = PACES[pace.load(Ordering::Relaxed) as usize % PACES.len()];
         match pace {
-            Pace::Over => return Ok(scan_count),
-            Pace::Idle => std::thread::sleep(Duration::from_millis(1)),
+            Pace::Over => return Ok(()),
+            Pace::Idle => {}
             Pace::LatestEveryMillisecond => {
                 let view = slab.view()?;
                 for series in slab.series() {
-                    std::hint::black_box(slab.latest(series, &view)?);
+                    black_box(slab.latest(series, &view)?);
                 }
-                scan_count += 1;
-                std::thread::sleep(Duration::from_millis(1));
             }
             Pace::EveryMillisecond | Pace::WithoutPause => {
                 let view = slab.view()?;
                 let mut found = 0_u64;
                 slab.scan(&view, 0, u64::MAX, |_, _| found += 1)?;
-                anyhow::ensure!(std::hint::black_box(found) > 0, "the scan found nothing");
-                scan_count += 1;
-                if pace == Pace::EveryMillisecond {
-                    std::thread::sleep(Duration::from_millis(1));
-                }
+                anyhow::ensure!(black_box(found) > 0, "the scan found nothing");
             }
         }
+        if pace != Pace::WithoutPause {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        readings.fetch_add(1, Ordering::Relaxed);
     }
 }
