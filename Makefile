@@ -38,6 +38,7 @@ demo: ## Machines record themselves for 45 s, one is killed, all is read back
 test: setup check loom ## Everything CI runs: checks, tests, model checking
 	@mkdir -p target && : > $(SKIP_LOG)
 	RONDO_SKIP_LOG=$(abspath $(SKIP_LOG)) $(CARGO) test --locked
+	tests/benches/instructions.sh --check
 	@cat $(SKIP_LOG); echo "skipped tests: $$(wc -l < $(SKIP_LOG))"
 
 .PHONY: setup
@@ -70,3 +71,9 @@ loom: ## Explore the protocol's interleavings (about 1 min)
 bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
 	$(call install,cc=gcc valgrind=valgrind)
 	$(CARGO) run --release --quiet -p rondo-benches
+
+.PHONY: bench-instructions
+bench-instructions: ## Instructions and cache lines of rondo's hot loops (under 1 min)
+	$(call install,cc=gcc valgrind=valgrind)
+	tests/benches/instructions.sh
+	tests/benches/instructions.sh --lines
