@@ -54,7 +54,10 @@ fn a_bus_that_is_missing_or_no_directory_is_named() {
     let missing = bus.path().join("missing");
     let failed = error(Writer::builder("vm-1").bus(&missing).create());
     assert!(matches!(&failed, CreateError::BusMissing(path) if *path == missing));
-    assert!(failed.to_string().contains("does not exist; create it"), "{failed}");
+    assert!(
+        failed.to_string().contains("does not exist; create it"),
+        "{failed}"
+    );
     let file = bus.path().join("file");
     File::create(&file).unwrap();
     let failed = error(Writer::builder("vm-1").bus(&file).create());

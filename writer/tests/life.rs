@@ -15,7 +15,7 @@ use nix::unistd::{ForkResult, Pid, fork};
 use rondo_writer::Writer;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 
 fn closed_ns(path: &Path) -> u64 {
@@ -86,6 +86,21 @@ fn said(stdout: &mut impl BufRead) -> String {
     said.expect("the child says something")
 }
 
+/// Kills a process that would wait for ever, also when the test fails.
+struct Killed(Pid);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGKILL);
+    }
+}
+
+impl Killed {
+    fn of(child: &Child) -> Self {
+        Self(Pid::from_raw(i32::try_from(child.id()).unwrap()))
+    }
+}
+
 fn wait_for_ever() -> ! {
     loop {
         nix::unistd::pause();
@@ -108,6 +123,7 @@ fn a_killed_writer_is_dead_at_once() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let _killed = Killed::of(&writer);
     let path = PathBuf::from(said(&mut BufReader::new(writer.stdout.take().unwrap())));
     assert!(is_locked(&path));
     writer.kill().unwrap();
@@ -223,13 +239,13 @@ fn a_fork_that_lives_on_does_not_keep_the_lock() {
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
+    let _killed = Killed::of(&writer);
     let mut stdout = BufReader::new(writer.stdout.take().unwrap());
     let path = PathBuf::from(said(&mut stdout));
-    let helper = Pid::from_raw(said(&mut stdout).parse().unwrap());
+    let helper = Killed(Pid::from_raw(said(&mut stdout).parse().unwrap()));
     assert!(is_locked(&path));
     writer.kill().unwrap();
     writer.wait().unwrap();
-    kill(helper, None).expect("the helper lives");
+    kill(helper.0, None).expect("the helper lives");
     assert!(!is_locked(&path));
-    kill(helper, Signal::SIGKILL).unwrap();
 }
