@@ -86,18 +86,23 @@ fn said(stdout: &mut impl BufRead) -> String {
     said.expect("the child says something")
 }
 
-/// Kills a process that would wait for ever, also when the test fails.
-struct Killed(Pid);
+/// A child that would wait for ever; killed also when the test fails.
+struct Waiting(Child);
 
-impl Drop for Killed {
+impl Drop for Waiting {
     fn drop(&mut self) {
-        let _ = kill(self.0, Signal::SIGKILL);
+        // Nothing happens to one that was waited for.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
-impl Killed {
-    fn of(child: &Child) -> Self {
-        Self(Pid::from_raw(i32::try_from(child.id()).unwrap()))
+/// The same of a grandchild.
+struct WaitingHelper(Pid);
+
+impl Drop for WaitingHelper {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGKILL);
     }
 }
 
@@ -119,21 +124,21 @@ fn a_killed_writer_is_dead_at_once() {
         wait_for_ever();
     }
     let bus = bus();
-    let mut writer = child(NAME, bus.path().to_str().unwrap())
+    let spawned = child(NAME, bus.path().to_str().unwrap())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let _killed = Killed::of(&writer);
-    let path = PathBuf::from(said(&mut BufReader::new(writer.stdout.take().unwrap())));
+    let mut writer = Waiting(spawned);
+    let path = PathBuf::from(said(&mut BufReader::new(writer.0.stdout.take().unwrap())));
     assert!(is_locked(&path));
-    writer.kill().unwrap();
-    writer.wait().unwrap();
+    writer.0.kill().unwrap();
+    writer.0.wait().unwrap();
     assert_eq!((is_locked(&path), closed_ns(&path)), (false, 0));
     let slab = Copy::of(&path);
     assert_eq!((slab.newest("counter"), slab.refusals()), (7, [0; 4]));
     assert_eq!(
         slab.live().writer_pid.load(Ordering::Relaxed),
-        u64::from(writer.id())
+        u64::from(writer.0.id())
     );
 }
 
@@ -235,17 +240,17 @@ fn a_fork_that_lives_on_does_not_keep_the_lock() {
         wait_for_ever();
     }
     let bus = bus();
-    let mut writer = child(NAME, bus.path().to_str().unwrap())
+    let spawned = child(NAME, bus.path().to_str().unwrap())
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let _killed = Killed::of(&writer);
-    let mut stdout = BufReader::new(writer.stdout.take().unwrap());
+    let mut writer = Waiting(spawned);
+    let mut stdout = BufReader::new(writer.0.stdout.take().unwrap());
     let path = PathBuf::from(said(&mut stdout));
-    let helper = Killed(Pid::from_raw(said(&mut stdout).parse().unwrap()));
+    let helper = WaitingHelper(Pid::from_raw(said(&mut stdout).parse().unwrap()));
     assert!(is_locked(&path));
-    writer.kill().unwrap();
-    writer.wait().unwrap();
+    writer.0.kill().unwrap();
+    writer.0.wait().unwrap();
     kill(helper.0, None).expect("the helper lives");
     assert!(!is_locked(&path));
 }
