@@ -7,8 +7,8 @@ use nix::time::ClockId;
 /// The time of `clock` in nanoseconds.
 ///
 /// Not by way of `nix::time::clock_gettime`: that copies the two words which the kernel's code has just
-/// stored with one wide load, for which a CPU has to wait until both are in its cache. It takes
-/// twice as long as the clock itself.
+/// stored with one wide load, where profiles show a stall. A gauge set with its own clock took 2.5
+/// times as long (`docs/benchmarks.md`).
 #[inline(always)]
 pub(crate) fn read(clock: ClockId) -> u64 {
     let mut time = libc::timespec {
