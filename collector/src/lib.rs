@@ -24,6 +24,7 @@ mod run;
 mod selector;
 mod show;
 mod span;
+pub mod store;
 mod target;
 mod verify;
 

@@ -21,10 +21,23 @@ pub struct Tier {
 }
 
 /// A set of consolidation functions, as bits; empty means the default of each kind of series.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub struct Functions(pub u32);
 
 impl Functions {
+    /// Mean, weighted by the number of samples.
+    pub const AVERAGE: Self = Self(1);
+    /// Least.
+    pub const MIN: Self = Self(2);
+    /// Greatest.
+    pub const MAX: Self = Self(4);
+    /// Newest.
+    pub const LAST: Self = Self(8);
+    /// Sum.
+    pub const SUM: Self = Self(16);
+    /// How many there were.
+    pub const COUNT: Self = Self(32);
+
     /// Names and bits.
     pub const ALL: [(&'static str, u32); 6] = [
         ("average", 1),
@@ -34,6 +47,17 @@ impl Functions {
         ("sum", 16),
         ("count", 32),
     ];
+
+    /// Whether all of `other` are in the set.
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// The functions of either set. That of two defaults is the default.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 
     /// Whether the set has bits that this version does not know.
     pub fn has_unknown(self) -> bool {
