@@ -6,14 +6,16 @@
 //! the slab says of itself does not count. Of the files found by one scan, the older ones come first.
 
 use crate::error::Error;
+use crate::interner::Interner;
 use crate::limits::Limits;
 use crate::mapping::{birth, file_id};
 use crate::slab::Slab;
-use rondo_shm_layout::{Rule, Violation};
+use rondo_shm_layout::{Rule, SeriesInfo, Violation};
 use std::collections::{BTreeMap, HashMap};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 /// Refusals that are remembered with their reasons; more are only counted.
@@ -61,6 +63,8 @@ pub struct Bus {
     slabs: BTreeMap<String, Slab>,
     refused: Vec<Refused>,
     refused_count: usize,
+    /// What series of different slabs have in common.
+    interner: Arc<Interner<SeriesInfo>>,
 }
 
 /// What one uid has on the bus.
@@ -112,6 +116,7 @@ impl Bus {
             slabs,
             refused,
             refused_count: 0,
+            interner: Interner::new(),
         };
         bus.rescan()?;
         Ok(bus)
@@ -141,7 +146,7 @@ impl Bus {
         let mut admission = Admission::of(&self.limits, self.slabs.values());
         for candidate in candidates {
             let path = self.directory.join(&candidate.name);
-            match admission.open(&path, &candidate) {
+            match admission.open(&path, &candidate, &self.interner) {
                 Ok(slab) => {
                     changes.added.push(candidate.name.clone());
                     self.slabs.insert(candidate.name, slab);
@@ -254,10 +259,15 @@ impl<'l> Admission<'l> {
             .or_insert(slab.owner_uid());
     }
 
-    fn open(&mut self, path: &Path, candidate: &Candidate) -> Result<Slab, Error> {
+    fn open(
+        &mut self,
+        path: &Path,
+        candidate: &Candidate,
+        interner: &Arc<Interner<SeriesInfo>>,
+    ) -> Result<Slab, Error> {
         // Before the file costs a descriptor: too many, too much.
         self.check(path, candidate.metadata.uid(), candidate.metadata.len(), 0)?;
-        let slab = Slab::open(path, self.limits)?;
+        let slab = Slab::open_among(path, self.limits, interner.clone())?;
         let (uid, identity) = (slab.owner_uid(), slab.identity());
         let expected = identity.file_name();
         if expected != candidate.name {

@@ -5,7 +5,7 @@
 
 use crate::point::PointValue;
 use crate::view::INSTANT_MAX;
-use rondo_shm_layout::{Axis, Image, Kind, Read, Series};
+use rondo_shm_layout::{Axis, Image, Kind, Read, SeriesInfo};
 
 /// What a slot says of one interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,12 +31,12 @@ pub(crate) struct Newest {
 #[derive(Clone, Copy)]
 pub(crate) struct Column<'s> {
     image: Image<'s>,
-    series: &'s Series,
+    series: &'s SeriesInfo,
     axis: Axis,
 }
 
 impl<'s> Column<'s> {
-    pub(crate) fn new(image: Image<'s>, axis: Axis, series: &'s Series) -> Self {
+    pub(crate) fn new(image: Image<'s>, axis: Axis, series: &'s SeriesInfo) -> Self {
         Self { image, series, axis }
     }
 

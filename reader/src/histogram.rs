@@ -3,10 +3,11 @@
 use crate::column::{Column, Found};
 use crate::error::Error;
 use crate::point::PointValue;
+use crate::series::Series;
 use crate::slab::Slab;
 use crate::view::View;
+use rondo_shm_layout::buckets;
 use rondo_shm_layout::sync::{Ordering, fence};
-use rondo_shm_layout::{Series, buckets};
 
 /// How often the buckets are read again if samples came meanwhile.
 const ATTEMPTS_MAX: usize = 8;

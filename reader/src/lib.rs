@@ -35,6 +35,7 @@ mod catalogue;
 mod column;
 mod error;
 mod histogram;
+mod interner;
 mod latest;
 mod limits;
 mod liveness;
@@ -43,6 +44,7 @@ mod point;
 mod range;
 mod remove;
 mod scan;
+mod series;
 mod sigbus;
 mod slab;
 mod view;
@@ -54,8 +56,11 @@ pub use histogram::{Bucket, Buckets};
 pub use limits::Limits;
 pub use liveness::Liveness;
 pub use point::{Point, PointValue};
+pub use series::Series;
 pub use slab::{Counters, Slab};
 pub use view::View;
 
 // What this crate hands out of the layout, so that its users need not name that crate.
-pub use rondo_shm_layout::{Access, Action, IdentityInfo, Kind, Layout, Rule, Series, Unit, Violation};
+pub use rondo_shm_layout::{
+    Access, Action, IdentityInfo, Kind, Labels, Layout, Rule, SeriesInfo, Unit, Violation,
+};

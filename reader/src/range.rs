@@ -3,9 +3,10 @@
 use crate::column::{Column, Found};
 use crate::error::Error;
 use crate::point::{Point, PointValue};
+use crate::series::Series;
 use crate::slab::Slab;
 use crate::view::View;
-use rondo_shm_layout::{Kind, Series};
+use rondo_shm_layout::Kind;
 
 /// What an interval without a slot says.
 #[derive(Debug, Clone, Copy)]

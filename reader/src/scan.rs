@@ -7,9 +7,9 @@
 use crate::column::{Column, Found};
 use crate::error::Error;
 use crate::point::{Point, PointValue};
+use crate::series::Series;
 use crate::slab::Slab;
 use crate::view::View;
-use rondo_shm_layout::Series;
 
 impl Slab {
     /// Visits every present or torn slot of the intervals after `after_ns` up to `until_ns` (starts of

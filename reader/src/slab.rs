@@ -2,12 +2,14 @@
 
 use crate::catalogue::Catalogue;
 use crate::error::Error;
+use crate::interner::Interner;
 use crate::limits::Limits;
 use crate::liveness::{Boot, Liveness, boot, is_locked};
 use crate::mapping::Mapping;
+use crate::series::Series;
 use crate::view::View;
 use rondo_shm_layout::sync::Ordering;
-use rondo_shm_layout::{IdentityInfo, Image, Layout, LiveWords, Rule, Series, Violation};
+use rondo_shm_layout::{IdentityInfo, Image, Layout, LiveWords, Rule, SeriesInfo, Violation};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -59,7 +61,15 @@ impl Slab {
     /// The system's refusal; [`Error::Rejected`] with the first rule of the format that the file
     /// breaks; [`Error::Lost`].
     pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, Error> {
-        let path = path.as_ref();
+        Self::open_among(path.as_ref(), limits, Interner::new())
+    }
+
+    /// Opens one that shares what it has in common with others of `interner`.
+    pub(crate) fn open_among(
+        path: &Path,
+        limits: &Limits,
+        interner: Arc<Interner<SeriesInfo>>,
+    ) -> Result<Self, Error> {
         let mapping = Mapping::open(path, limits)?;
         let layout = Layout::validate(mapping.image());
         mapping.check()?;
@@ -67,7 +77,7 @@ impl Slab {
         let mut slab = Self {
             mapping,
             layout,
-            catalogue: Catalogue::default(),
+            catalogue: Catalogue::new(interner),
             seen: 0,
         };
         slab.refresh()?;
@@ -103,11 +113,12 @@ impl Slab {
             )
         })?;
         for index in self.seen..count {
-            if let Some(series) = Series::read(image, &self.layout, index)? {
+            if let Some(series) = rondo_shm_layout::Series::read(image, &self.layout, index)? {
                 self.catalogue.admit(series)?;
             }
             self.seen = index + 1;
         }
+        self.catalogue.settle();
         Ok(())
     }
 
@@ -127,7 +138,7 @@ impl Slab {
     }
 
     /// Its series of known kinds in the order of their registration, as of the last [`Self::refresh`].
-    pub fn series(&self) -> &[Arc<Series>] {
+    pub fn series(&self) -> &[Series] {
         self.catalogue.series()
     }
 

@@ -76,7 +76,7 @@ pub use {
     live::{Live, LiveWords},
     plan::{Capacity, Plan},
     rule::{Action, Rule, Violation},
-    series::{Access, BucketArray, Kind, Series, SeriesDescriptor},
+    series::{Access, BucketArray, Kind, Series, SeriesDescriptor, SeriesInfo},
     text::{Labels, TextRef, decode_labels, encode_labels},
     tier::{Functions, Tier},
 };
