@@ -74,3 +74,99 @@ impl Catalogue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+    use super::*;
+    use rondo_shm_layout::{Kind, Rule, Series as Read};
+
+    /// A gauge as it is read from a slab.
+    fn gauge() -> Read {
+        let bus = tempfile::tempdir().unwrap();
+        let mut writer = rondo_writer::Writer::builder("vm")
+            .bus(bus.path())
+            .create()
+            .unwrap();
+        writer.gauge("gauge").held().unwrap();
+        let slab = crate::Slab::open(writer.paths().next().unwrap(), &crate::Limits::default()).unwrap();
+        Read {
+            info: (*slab.series()[0]).clone(),
+            registered_ns: 1,
+        }
+    }
+
+    /// The `number`th of many unlike series.
+    fn another(gauge: &Read, number: u32) -> Read {
+        let mut series = gauge.clone();
+        series.info.index = number;
+        series.info.name = format!("gauge_{number}");
+        series.info.column_offset = u64::from(number) * 64;
+        series
+    }
+
+    /// Letting the tables go must not let anything in.
+    #[test]
+    fn what_comes_one_by_one_is_checked_against_all_before() {
+        let gauge = gauge();
+        let mut catalogue = Catalogue::new(Interner::new());
+        for number in 0..1_500 {
+            let new = another(&gauge, number);
+            // Of one that came long ago, and of the last.
+            for known in [number / 2, number.saturating_sub(1)].map(|known| another(&gauge, known)) {
+                if known.index == number {
+                    continue;
+                }
+                let mut same_column = new.clone();
+                same_column.info.column_offset = known.column_offset;
+                let mut same_name = new.clone();
+                same_name.info.name.clone_from(&known.name);
+                let mut other_kind = same_name.clone();
+                other_kind.info.kind = Kind::Counter;
+                other_kind.info.labels = vec![("vcpu".into(), "1".into())];
+                for (broken, rule) in [
+                    (same_column, Rule::ColumnShared),
+                    (same_name, Rule::SeriesUnique),
+                    (other_kind, Rule::SeriesUnique),
+                ] {
+                    assert_eq!(catalogue.admit(broken).unwrap_err().rule, rule, "{number}");
+                    catalogue.settle();
+                }
+            }
+            catalogue.admit(new).unwrap();
+            catalogue.settle();
+            assert_eq!(catalogue.series().len(), number as usize + 1);
+        }
+    }
+
+    /// Or a user could make readers busy with a slab that gains a series now and then.
+    #[test]
+    fn series_one_by_one_cost_a_bounded_number_of_looks_each() {
+        let gauge = gauge();
+        let mut catalogue = Catalogue::new(Interner::new());
+        let (count, mut looks) = (10_000, 0);
+        for number in 0..count {
+            let before = catalogue.checks.is_some();
+            catalogue.admit(another(&gauge, number)).unwrap();
+            looks += 1 + if before { 0 } else { catalogue.filled_from };
+            catalogue.settle();
+        }
+        let small = REFILL_MAX * REFILL_MAX / 2;
+        assert!(looks - small <= 10 * count as usize, "{looks} looks");
+    }
+
+    #[test]
+    fn nothing_is_kept_of_the_tables_once_all_series_came() {
+        let gauge = gauge();
+        for count in [30, 5_000] {
+            let mut catalogue = Catalogue::new(Interner::new());
+            for number in 0..count {
+                catalogue.admit(another(&gauge, number)).unwrap();
+            }
+            catalogue.settle();
+            assert!(catalogue.checks.is_none());
+            assert_eq!(catalogue.series.capacity(), count as usize);
+        }
+    }
+}

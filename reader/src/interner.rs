@@ -8,6 +8,7 @@
 //! 2. Equality decides, not the hash. Hashes are keyed, so nobody can choose texts that collide;
 //!    should two do so, the later value is kept by itself.
 
+use rondo_shm_layout::{Geometry, SeriesInfo};
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hash};
@@ -23,6 +24,23 @@ pub(crate) struct Interner<T> {
     hasher: RandomState,
     /// By hash.
     known: Mutex<HashMap<u64, Weak<Kept<T>>>>,
+}
+
+/// What slabs of one bus have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Common {
+    pub(crate) geometries: Arc<Interner<Geometry>>,
+    pub(crate) series: Arc<Interner<SeriesInfo>>,
+}
+
+impl Common {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
+        Self {
+            geometries: Interner::new(),
+            series: Interner::new(),
+        }
+    }
 }
 
 /// A value and where it is known.

@@ -62,5 +62,5 @@ pub use view::View;
 
 // What this crate hands out of the layout, so that its users need not name that crate.
 pub use rondo_shm_layout::{
-    Access, Action, IdentityInfo, Kind, Labels, Layout, Rule, SeriesInfo, Unit, Violation,
+    Access, Action, Geometry, IdentityInfo, Kind, Labels, Rule, SeriesInfo, Unit, Violation,
 };

@@ -125,5 +125,5 @@ fn bytes_per_series(is_unlike: bool) -> f64 {
 #[test]
 fn a_series_costs_little_memory() {
     let (alike, unlike) = (bytes_per_series(false), bytes_per_series(true));
-    assert!(alike < 150.0 && unlike < 1000.0, "{alike} {unlike}");
+    assert!(alike < 80.0 && unlike < 700.0, "{alike} {unlike}");
 }

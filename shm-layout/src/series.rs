@@ -1,7 +1,7 @@
 //! Series descriptors: the record in the slab, and the checked, owned form that readers keep.
 
 use crate::image::Image;
-use crate::layout::Layout;
+use crate::layout::Geometry;
 use crate::names;
 use crate::rule::{Rule, Violation};
 use crate::sync::{AtomicU64, Ordering};
@@ -187,7 +187,7 @@ impl Series {
     ///
     /// # Errors
     /// The rule that the descriptor breaks.
-    pub fn read(image: Image<'_>, layout: &Layout, index: u32) -> Result<Option<Self>, Violation> {
+    pub fn read(image: Image<'_>, layout: &Geometry, index: u32) -> Result<Option<Self>, Violation> {
         let section = layout.section(SectionKind::Series);
         let place = |detail: String| Violation::new(Rule::SeriesPlace, format!("series {index}: {detail}"));
         let offset = section
