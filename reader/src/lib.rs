@@ -6,7 +6,7 @@
 //!
 //! - [`Slab`] is one slab; [`Slab::view`] fixes what holds for all values read together (which
 //!   intervals there are and which of them are complete), then [`Slab::latest`], [`Slab::range`],
-//!   [`Slab::scan`] and [`Slab::buckets`] read values.
+//!   [`Slab::scan`], [`Slab::each_slot`] and [`Slab::buckets`] read values.
 //! - [`Bus`] is a directory of them, with limits on what a user may put there.
 //! - [`audit()`] checks a slab against every rule of the format.
 //!
@@ -51,6 +51,7 @@ mod view;
 
 pub use audit::{Audit, audit};
 pub use bus::{Bus, Changes, Refused};
+pub use column::SlotValue;
 pub use error::Error;
 pub use histogram::{Bucket, Buckets};
 pub use limits::Limits;
