@@ -4,7 +4,6 @@ use crate::show;
 use rondo_reader::{Error, Kind, Point, PointValue, Series, Slab, View};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use std::sync::Arc;
 
 /// A slab and the points of some of its series.
 #[derive(Debug, Serialize)]
@@ -85,11 +84,11 @@ impl Serialize for PointJson {
 pub(crate) fn read<'s>(
     slab: &'s Slab,
     view: &View,
-    series: impl IntoIterator<Item = &'s Arc<Series>>,
+    series: impl IntoIterator<Item = &'s Series>,
     range: Option<(u64, u64)>,
 ) -> Result<SlabJson<'s>, Error> {
     let (identity, interval_ns) = (slab.identity(), slab.layout().axis.interval_ns());
-    let read_one = |series: &'s Arc<Series>| -> Result<SeriesJson<'s>, Error> {
+    let read_one = |series: &'s Series| -> Result<SeriesJson<'s>, Error> {
         let points = match range {
             Some((first, last)) => slab.range(series, view, first, last)?,
             None => Vec::new(),

@@ -7,7 +7,6 @@ use crate::run::Outcome;
 use crate::{show, target};
 use rondo_reader::{Point, PointValue, Series, Slab, View};
 use std::io::Write;
-use std::sync::Arc;
 
 pub(crate) fn run(args: &Query) -> anyhow::Result<Outcome> {
     let slab = target::open(&args.target, &args.bus)?;
@@ -20,7 +19,7 @@ pub(crate) fn run(args: &Query) -> anyhow::Result<Outcome> {
             last,
         )
     });
-    let series: Vec<&Arc<Series>> = slab
+    let series: Vec<&Series> = slab
         .series()
         .iter()
         .filter(|series| args.selector.matches(&series.name, &series.labels))
@@ -101,7 +100,7 @@ fn flags(point: &Point) -> String {
 fn csv(
     slab: &Slab,
     view: &View,
-    series: &[&Arc<Series>],
+    series: &[&Series],
     range: Option<(u64, u64)>,
     out: &mut impl Write,
 ) -> anyhow::Result<usize> {
@@ -136,7 +135,7 @@ fn csv(
 fn table(
     slab: &Slab,
     view: &View,
-    series: &[&Arc<Series>],
+    series: &[&Series],
     range: Option<(u64, u64)>,
     out: &mut impl Write,
 ) -> anyhow::Result<usize> {

@@ -1,7 +1,7 @@
 //! Numbers, times, sizes and labels, as people read them.
 
 use jiff::Timestamp;
-use rondo_shm_layout::{Labels, Series};
+use rondo_reader::{Labels, Series};
 
 /// A number in the fewest digits that give it back; nothing for NaN.
 pub(crate) fn number(value: f64) -> String {

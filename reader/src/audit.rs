@@ -9,11 +9,13 @@ mod slots;
 
 use crate::catalogue::Catalogue;
 use crate::error::Error;
+use crate::interner::Interner;
 use crate::limits::Limits;
 use crate::liveness::{Boot, boot, is_locked};
 use crate::mapping::Mapping;
+use crate::series::Series;
 use rondo_shm_layout::sync::Ordering;
-use rondo_shm_layout::{Image, Layout, LiveWords, Rule, SectionKind, Series, VERSION_MINOR, Violation};
+use rondo_shm_layout::{Image, Layout, LiveWords, Rule, SectionKind, VERSION_MINOR, Violation};
 use std::path::Path;
 
 /// Findings that are kept; a hostile slab can have millions.
@@ -160,7 +162,7 @@ impl Subject<'_> {
     }
 
     /// Checks all descriptors; those that can be read are returned.
-    fn series(&self, audit: &mut Audit) -> Vec<std::sync::Arc<Series>> {
+    fn series(&self, audit: &mut Audit) -> Vec<Series> {
         let published = self.live.directory().published();
         let capacity = self.layout.header.series_capacity.get();
         let count = u32::try_from(published)
@@ -173,9 +175,9 @@ impl Subject<'_> {
                 );
                 capacity
             });
-        let mut catalogue = Catalogue::default();
+        let mut catalogue = Catalogue::new(Interner::new());
         for index in 0..count {
-            match Series::read(self.image, self.layout, index) {
+            match rondo_shm_layout::Series::read(self.image, self.layout, index) {
                 Ok(Some(series)) => {
                     self.descriptor(&series, audit);
                     if let Err(violation) = catalogue.admit(series) {
@@ -186,7 +188,7 @@ impl Subject<'_> {
                 Err(violation) => audit.push(violation),
             }
         }
-        catalogue.series().to_vec()
+        catalogue.into_series()
     }
 
     /// The writer's lives so far: each may have ended in the middle of a sample.

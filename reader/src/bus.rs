@@ -6,6 +6,7 @@
 //! the slab says of itself does not count. Of the files found by one scan, the older ones come first.
 
 use crate::error::Error;
+use crate::interner::Common;
 use crate::limits::Limits;
 use crate::mapping::{birth, file_id};
 use crate::slab::Slab;
@@ -57,10 +58,12 @@ pub struct Bus {
     limits: Limits,
     /// What the names of files have to start with to be looked at.
     prefix: String,
-    /// By file name.
-    slabs: BTreeMap<String, Slab>,
+    /// By file name. In boxes, since nodes of the tree have room that is not used.
+    slabs: BTreeMap<String, Box<Slab>>,
     refused: Vec<Refused>,
     refused_count: usize,
+    /// What its slabs share.
+    common: Common,
 }
 
 /// What one uid has on the bus.
@@ -112,6 +115,7 @@ impl Bus {
             slabs,
             refused,
             refused_count: 0,
+            common: Common::new(),
         };
         bus.rescan()?;
         Ok(bus)
@@ -132,19 +136,19 @@ impl Bus {
         changes.removed = self
             .slabs
             .extract_if(.., |name, slab| gone(name, slab))
-            .map(|(_, slab)| slab)
+            .map(|(_, slab)| *slab)
             .collect();
         candidates.retain(|found| !self.slabs.contains_key(&found.name));
         candidates.sort_by(|a, b| (a.birth, &a.name).cmp(&(b.birth, &b.name)));
         self.refused.clear();
         self.refused_count = 0;
-        let mut admission = Admission::of(&self.limits, self.slabs.values());
+        let mut admission = Admission::of(&self.limits, self.slabs());
         for candidate in candidates {
             let path = self.directory.join(&candidate.name);
-            match admission.open(&path, &candidate) {
+            match admission.open(&path, &candidate, &self.common) {
                 Ok(slab) => {
                     changes.added.push(candidate.name.clone());
-                    self.slabs.insert(candidate.name, slab);
+                    self.slabs.insert(candidate.name, Box::new(slab));
                 }
                 // Removed since the directory was listed.
                 Err(Error::NotFound(_)) => {}
@@ -194,17 +198,17 @@ impl Bus {
 
     /// All slabs that were let in, by file name.
     pub fn slabs(&self) -> impl ExactSizeIterator<Item = &Slab> {
-        self.slabs.values()
+        self.slabs.values().map(Box::as_ref)
     }
 
     /// The same, for [`Slab::refresh`].
     pub fn slabs_mut(&mut self) -> impl ExactSizeIterator<Item = &mut Slab> {
-        self.slabs.values_mut()
+        self.slabs.values_mut().map(Box::as_mut)
     }
 
     /// All slabs, taken out of the bus.
     pub fn into_slabs(self) -> impl Iterator<Item = Slab> {
-        self.slabs.into_values()
+        self.slabs.into_values().map(|slab| *slab)
     }
 
     /// The slabs of one instance: its schemas, their further parts, and earlier incarnations.
@@ -254,10 +258,10 @@ impl<'l> Admission<'l> {
             .or_insert(slab.owner_uid());
     }
 
-    fn open(&mut self, path: &Path, candidate: &Candidate) -> Result<Slab, Error> {
+    fn open(&mut self, path: &Path, candidate: &Candidate, common: &Common) -> Result<Slab, Error> {
         // Before the file costs a descriptor: too many, too much.
         self.check(path, candidate.metadata.uid(), candidate.metadata.len(), 0)?;
-        let slab = Slab::open(path, self.limits)?;
+        let slab = Slab::open_among(path, self.limits, common)?;
         let (uid, identity) = (slab.owner_uid(), slab.identity());
         let expected = identity.file_name();
         if expected != candidate.name {

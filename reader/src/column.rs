@@ -5,15 +5,18 @@
 
 use crate::point::PointValue;
 use crate::view::INSTANT_MAX;
-use rondo_shm_layout::{Axis, Image, Kind, Read, Series};
+use rondo_shm_layout::{Axis, Image, Kind, Read, SeriesInfo};
 
 /// What a slot says of one interval.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Found {
+pub enum SlotValue {
+    /// The interval's value; never [`PointValue::Torn`].
     Present(PointValue),
+    /// Nothing was stored for the interval.
     Absent,
-    /// The slot holds a newer interval already.
+    /// The slot holds a newer interval already: what this one was is lost.
     Overwritten,
+    /// The writer was inside the slot at every attempt to read it, or died there.
     Torn,
 }
 
@@ -31,12 +34,12 @@ pub(crate) struct Newest {
 #[derive(Clone, Copy)]
 pub(crate) struct Column<'s> {
     image: Image<'s>,
-    series: &'s Series,
+    series: &'s SeriesInfo,
     axis: Axis,
 }
 
 impl<'s> Column<'s> {
-    pub(crate) fn new(image: Image<'s>, axis: Axis, series: &'s Series) -> Self {
+    pub(crate) fn new(image: Image<'s>, axis: Axis, series: &'s SeriesInfo) -> Self {
         Self { image, series, axis }
     }
 
@@ -60,40 +63,73 @@ impl<'s> Column<'s> {
         }
     }
 
-    /// Whatever a slot holds, its stamp unchecked.
-    #[inline]
-    fn read_any(&self, index: u64) -> Read<(u64, PointValue)> {
-        let offset = self.series.slot_offset(index);
+    /// Whatever a slot of a distribution or histogram holds, its stamp unchecked.
+    #[inline(always)]
+    fn any_distribution(&self, index: u64) -> Read<(u64, PointValue)> {
         // Offsets were checked when the series was read; if one were wrong, its slot would be absent.
-        if self.series.kind.is_distribution() {
-            match self.image.distribution_slot(offset).map(|slot| slot.read_any()) {
-                Some(Read::Present(words)) => Read::Present((words.stamp, words.into())),
-                Some(Read::Torn) => Read::Torn,
-                Some(Read::Absent) | None => Read::Absent,
-            }
-        } else {
-            match self.image.point_slot(offset).map(|slot| slot.read_any()) {
-                Some(Read::Present((stamp, [bits]))) if self.series.kind == Kind::Counter => {
-                    Read::Present((stamp, PointValue::Counter(bits)))
-                }
-                Some(Read::Present((stamp, [bits]))) => {
-                    Read::Present((stamp, PointValue::Gauge(f64::from_bits(bits))))
-                }
-                Some(Read::Torn) => Read::Torn,
-                Some(Read::Absent) | None => Read::Absent,
-            }
+        match self.image.distribution_slot(self.series.slot_offset(index)) {
+            Some(slot) => match slot.read_any() {
+                Read::Present(words) => Read::Present((words.stamp, words.into())),
+                Read::Torn => Read::Torn,
+                Read::Absent => Read::Absent,
+            },
+            None => Read::Absent,
         }
     }
 
-    /// What slot `index` says of the interval `t`, which is one of its own. No division, unless the
-    /// slot was overwritten.
+    /// Whatever a slot of a gauge or counter holds, its stamp unchecked.
+    #[inline(always)]
+    fn any_point(&self, index: u64, value: impl FnOnce(u64) -> PointValue) -> Read<(u64, PointValue)> {
+        match self.image.point_slot(self.series.slot_offset(index)) {
+            Some(slot) => match slot.read_any() {
+                Read::Present((stamp, [bits])) => Read::Present((stamp, value(bits))),
+                Read::Torn => Read::Torn,
+                Read::Absent => Read::Absent,
+            },
+            None => Read::Absent,
+        }
+    }
+
+    /// Whatever a slot holds, its stamp unchecked.
     #[inline]
-    pub(crate) fn read(&self, index: u64, t: u64) -> Found {
-        match self.read_any(index) {
-            Read::Present((stamp, value)) if stamp == t => Found::Present(value),
-            Read::Present((stamp, _)) if stamp > t && self.belongs(stamp, index) => Found::Overwritten,
-            Read::Present(_) | Read::Absent => Found::Absent,
-            Read::Torn => Found::Torn,
+    fn any(&self, index: u64) -> Read<(u64, PointValue)> {
+        match self.series.kind {
+            Kind::Gauge => self.any_point(index, gauge),
+            Kind::Counter => self.any_point(index, PointValue::Counter),
+            Kind::Distribution | Kind::Histogram => self.any_distribution(index),
+        }
+    }
+
+    /// What `any`, found in slot `index`, says of the interval `t`. No division, unless the slot was overwritten.
+    #[inline(always)]
+    fn at(&self, any: Read<(u64, PointValue)>, index: u64, t: u64) -> SlotValue {
+        match any {
+            Read::Present((stamp, value)) if stamp == t => SlotValue::Present(value),
+            Read::Present((stamp, _)) if stamp > t && self.belongs(stamp, index) => SlotValue::Overwritten,
+            Read::Present(_) | Read::Absent => SlotValue::Absent,
+            Read::Torn => SlotValue::Torn,
+        }
+    }
+
+    /// What slot `index` says of the interval `t`, which is one of its own.
+    #[inline]
+    pub(crate) fn read(&self, index: u64, t: u64) -> SlotValue {
+        self.at(self.any(index), index, t)
+    }
+
+    /// What the slots along `walk` say. The kind is looked at once and not in each slot.
+    #[inline]
+    pub(crate) fn each(&self, walk: Walk, mut visit: impl FnMut(u64, SlotValue)) {
+        match self.series.kind {
+            Kind::Gauge => {
+                walk.for_each(|(index, t)| visit(t, self.at(self.any_point(index, gauge), index, t)));
+            }
+            Kind::Counter => walk.for_each(|(index, t)| {
+                visit(t, self.at(self.any_point(index, PointValue::Counter), index, t));
+            }),
+            Kind::Distribution | Kind::Histogram => {
+                walk.for_each(|(index, t)| visit(t, self.at(self.any_distribution(index), index, t)));
+            }
         }
     }
 
@@ -109,7 +145,7 @@ impl<'s> Column<'s> {
             if hint <= before || (hint >= before_ns && hint <= newest.any_ns) {
                 continue;
             }
-            let (stamp, value) = match self.read_any(index) {
+            let (stamp, value) = match self.any(index) {
                 Read::Present(found) => found,
                 Read::Torn => {
                     newest.has_torn = true;
@@ -128,20 +164,52 @@ impl<'s> Column<'s> {
         }
         newest
     }
+}
 
-    /// The slots of the intervals from `first` to `last`, one after the other: a division for the
-    /// first, none for the rest. Both are multiples of the interval, and at least one interval.
-    pub(crate) fn walk(&self, first: u64, last: u64) -> impl Iterator<Item = (u64, u64)> + use<> {
-        let (interval, slots) = (self.axis.interval_ns(), self.axis.slot_count());
-        let mut next = Some((self.axis.slot_index(first), first)).filter(|_| first <= last);
-        std::iter::from_fn(move || {
-            let (index, t) = next?;
-            let index_after = if index + 1 == slots { 0 } else { index + 1 };
-            next = t
-                .checked_add(interval)
-                .filter(|&after| after <= last)
-                .map(|after| (index_after, after));
-            Some((index, t))
-        })
+fn gauge(bits: u64) -> PointValue {
+    PointValue::Gauge(f64::from_bits(bits))
+}
+
+/// A walk along a column: the slots of intervals one after the other, without a division.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Walk {
+    index: u64,
+    t: u64,
+    last: u64,
+    interval_ns: u64,
+    slot_count: u64,
+}
+
+impl Walk {
+    /// From the interval `first`, whose slot is `index`, to the last that starts by `last`.
+    #[inline]
+    pub(crate) fn new(axis: Axis, first: u64, index: u64, last: u64) -> Self {
+        Self {
+            index,
+            t: first,
+            last: last.min(INSTANT_MAX), // so that one interval more does not overflow
+            interval_ns: axis.interval_ns(),
+            slot_count: axis.slot_count(),
+        }
+    }
+}
+
+impl Iterator for Walk {
+    type Item = (u64, u64);
+
+    /// A slot's index, and the interval to look for in it.
+    #[inline(always)]
+    fn next(&mut self) -> Option<(u64, u64)> {
+        let (index, t) = (self.index, self.t);
+        if t > self.last {
+            return None;
+        }
+        self.t = t + self.interval_ns;
+        self.index = if index + 1 == self.slot_count {
+            0
+        } else {
+            index + 1
+        };
+        Some((index, t))
     }
 }

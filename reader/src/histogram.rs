@@ -1,12 +1,13 @@
 //! The buckets of a histogram, and of which moment they are.
 
-use crate::column::{Column, Found};
+use crate::column::{Column, SlotValue};
 use crate::error::Error;
 use crate::point::PointValue;
+use crate::series::Series;
 use crate::slab::Slab;
 use crate::view::View;
+use rondo_shm_layout::buckets;
 use rondo_shm_layout::sync::{Ordering, fence};
-use rondo_shm_layout::{Series, buckets};
 
 /// How often the buckets are read again if samples came meanwhile.
 const ATTEMPTS_MAX: usize = 8;
@@ -77,7 +78,7 @@ impl Slab {
             // Which slot is the newest takes long to find out; what it holds is read again after that.
             // Then the buckets, which only grow: if they add up to its count, no sample came between.
             let newest_ns = column.newest(u64::MAX, view.cursor_ns).any_ns;
-            if let Found::Present(PointValue::Distribution { count, .. }) =
+            if let SlotValue::Present(PointValue::Distribution { count, .. }) =
                 column.read(axis.slot_index(newest_ns), newest_ns)
             {
                 snapshot.count = count;

@@ -3,9 +3,10 @@
 use crate::column::Column;
 use crate::error::Error;
 use crate::point::{Point, PointValue};
+use crate::series::Series;
 use crate::slab::Slab;
 use crate::view::View;
-use rondo_shm_layout::{Kind, Series};
+use rondo_shm_layout::Kind;
 
 impl Slab {
     /// The newest value of `series`, however old; `None` if it never had one. Never filled.

@@ -6,7 +6,7 @@
 //!
 //! - [`Slab`] is one slab; [`Slab::view`] fixes what holds for all values read together (which
 //!   intervals there are and which of them are complete), then [`Slab::latest`], [`Slab::range`],
-//!   [`Slab::scan`] and [`Slab::buckets`] read values.
+//!   [`Slab::scan`], [`Slab::each_slot`] and [`Slab::buckets`] read values.
 //! - [`Bus`] is a directory of them, with limits on what a user may put there.
 //! - [`audit()`] checks a slab against every rule of the format.
 //!
@@ -35,6 +35,7 @@ mod catalogue;
 mod column;
 mod error;
 mod histogram;
+mod interner;
 mod latest;
 mod limits;
 mod liveness;
@@ -43,19 +44,24 @@ mod point;
 mod range;
 mod remove;
 mod scan;
+mod series;
 mod sigbus;
 mod slab;
 mod view;
 
 pub use audit::{Audit, audit};
 pub use bus::{Bus, Changes, Refused};
+pub use column::SlotValue;
 pub use error::Error;
 pub use histogram::{Bucket, Buckets};
 pub use limits::Limits;
 pub use liveness::Liveness;
 pub use point::{Point, PointValue};
+pub use series::Series;
 pub use slab::{Counters, Slab};
 pub use view::View;
 
 // What this crate hands out of the layout, so that its users need not name that crate.
-pub use rondo_shm_layout::{Access, Action, IdentityInfo, Kind, Layout, Rule, Series, Unit, Violation};
+pub use rondo_shm_layout::{
+    Access, Action, Geometry, IdentityInfo, Kind, Labels, Rule, SeriesInfo, Unit, Violation,
+};

@@ -13,7 +13,7 @@ use nix::libc;
 use rondo_shm_layout::{Image, Rule, Violation};
 use std::fs::{File, Metadata, OpenOptions};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::ptr::NonNull;
 use std::time::SystemTime;
 
@@ -30,8 +30,9 @@ pub(crate) struct Mapping {
     memory: MmapRaw,
     len: usize,
     file: File,
-    path: PathBuf,
-    metadata: Metadata,
+    path: Box<Path>,
+    owner_uid: u32,
+    file_id: (u64, u64),
 }
 
 impl Mapping {
@@ -88,8 +89,9 @@ impl Mapping {
             memory,
             len,
             file,
-            path: path.to_owned(),
-            metadata,
+            path: path.into(),
+            owner_uid: metadata.uid(),
+            file_id: file_id(&metadata),
         })
     }
 
@@ -109,7 +111,7 @@ impl Mapping {
     /// What was read since the last check is as the file had it.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.is_lost() {
-            Err(Error::Lost(self.path.clone()))
+            Err(Error::Lost(self.path.to_path_buf()))
         } else {
             Ok(())
         }
@@ -142,12 +144,12 @@ impl Mapping {
 
     /// The file's owner, which its writer cannot forge.
     pub(crate) fn owner_uid(&self) -> u32 {
-        self.metadata.uid()
+        self.owner_uid
     }
 
     /// Device and inode: which file it is, whatever is at the path now.
     pub(crate) fn file_id(&self) -> (u64, u64) {
-        file_id(&self.metadata)
+        self.file_id
     }
 }
 

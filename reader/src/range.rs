@@ -1,11 +1,12 @@
 //! All that is known of a series over a stretch of time (section 11.4 of the specification).
 
-use crate::column::{Column, Found};
+use crate::column::{Column, SlotValue, Walk};
 use crate::error::Error;
 use crate::point::{Point, PointValue};
+use crate::series::Series;
 use crate::slab::Slab;
 use crate::view::View;
-use rondo_shm_layout::{Kind, Series};
+use rondo_shm_layout::Kind;
 
 /// What an interval without a slot says.
 #[derive(Debug, Clone, Copy)]
@@ -84,21 +85,21 @@ impl Slab {
             _ => Base::Unknown,
         };
 
-        for (index, t) in column.walk(first, last) {
+        for (index, t) in Walk::new(axis, first, axis.slot_index(first), last) {
             let (value, filled) = match column.read(index, t) {
-                Found::Present(value) => {
+                SlotValue::Present(value) => {
                     base = Base::Value(value.carried_over());
                     (value, false)
                 }
-                Found::Torn => {
+                SlotValue::Torn => {
                     base = Base::Unknown;
                     (PointValue::Torn, false)
                 }
-                Found::Overwritten => {
+                SlotValue::Overwritten => {
                     base = Base::Unknown;
                     continue;
                 }
-                Found::Absent => match base {
+                SlotValue::Absent => match base {
                     Base::Value(value)
                         if series.kind != Kind::Gauge
                             && t >= registered

@@ -2,27 +2,38 @@
 
 use crate::catalogue::Catalogue;
 use crate::error::Error;
+use crate::interner::{Common, Shared};
 use crate::limits::Limits;
 use crate::liveness::{Boot, Liveness, boot, is_locked};
 use crate::mapping::Mapping;
+use crate::series::Series;
 use crate::view::View;
 use rondo_shm_layout::sync::Ordering;
-use rondo_shm_layout::{IdentityInfo, Image, Layout, LiveWords, Rule, Series, Violation};
+use rondo_shm_layout::{Geometry, IdentityInfo, Image, Layout, LiveWords, Rule, Violation};
 use std::path::Path;
-use std::sync::Arc;
 
 /// A slab, mapped read-only, whose constant parts were checked.
 ///
 /// Reading needs no `&mut`, so one slab can be read by several threads. It takes one descriptor and
-/// one mapping; its memory is the page cache's, shared with the writer.
+/// one mapping; its memory is the page cache's, shared with the writer. What a [`Bus`](crate::Bus) of many
+/// alike keeps beside that is some 50 bytes for each series, the slab's own among them.
 #[derive(Debug)]
 pub struct Slab {
     mapping: Mapping,
-    layout: Layout,
+    identity: IdentityInfo,
+    geometry: Shared<Geometry>,
     catalogue: Catalogue,
     /// Descriptors looked at, unknown kinds among them.
     seen: u32,
 }
+
+/// Several threads read one slab, or each its share of many, without a lock.
+const _: () = {
+    const fn assert_shared<T: Send + Sync>() {}
+    assert_shared::<Slab>();
+    assert_shared::<View>();
+    assert_shared::<Series>();
+};
 
 /// A slab's counters, each as it was at some moment of the call. All times are nanoseconds of slab time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,15 +70,20 @@ impl Slab {
     /// The system's refusal; [`Error::Rejected`] with the first rule of the format that the file
     /// breaks; [`Error::Lost`].
     pub fn open(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, Error> {
-        let path = path.as_ref();
+        Self::open_among(path.as_ref(), limits, &Common::new())
+    }
+
+    /// Opens one that shares what it can with others.
+    pub(crate) fn open_among(path: &Path, limits: &Limits, common: &Common) -> Result<Self, Error> {
         let mapping = Mapping::open(path, limits)?;
         let layout = Layout::validate(mapping.image());
         mapping.check()?;
-        let layout = layout.map_err(|violation| Error::rejected(path, violation))?;
+        let Layout { identity, geometry } = layout.map_err(|violation| Error::rejected(path, violation))?;
         let mut slab = Self {
             mapping,
-            layout,
-            catalogue: Catalogue::default(),
+            identity,
+            geometry: common.geometries.share(geometry),
+            catalogue: Catalogue::new(common.series.clone()),
             seen: 0,
         };
         slab.refresh()?;
@@ -89,10 +105,10 @@ impl Slab {
 
     fn read_new_series(&mut self) -> Result<(), Violation> {
         let image = self.mapping.image();
-        let Some(live) = self.layout.live(image) else {
+        let Some(live) = self.geometry.live(image) else {
             return Ok(());
         };
-        let capacity = self.layout.header.series_capacity.get();
+        let capacity = self.geometry.header.series_capacity.get();
         let count = u32::try_from(live.directory().published())
             .ok()
             .filter(|&count| count <= capacity);
@@ -103,11 +119,12 @@ impl Slab {
             )
         })?;
         for index in self.seen..count {
-            if let Some(series) = Series::read(image, &self.layout, index)? {
+            if let Some(series) = rondo_shm_layout::Series::read(image, &self.geometry, index)? {
                 self.catalogue.admit(series)?;
             }
             self.seen = index + 1;
         }
+        self.catalogue.settle();
         Ok(())
     }
 
@@ -118,16 +135,16 @@ impl Slab {
 
     /// Who writes it, as it says itself. Only the lock and [`Self::owner_uid`] cannot be forged.
     pub fn identity(&self) -> &IdentityInfo {
-        &self.layout.identity
+        &self.identity
     }
 
-    /// Everything constant about it.
-    pub fn layout(&self) -> &Layout {
-        &self.layout
+    /// Where everything is in it.
+    pub fn layout(&self) -> &Geometry {
+        &self.geometry
     }
 
     /// Its series of known kinds in the order of their registration, as of the last [`Self::refresh`].
-    pub fn series(&self) -> &[Arc<Series>] {
+    pub fn series(&self) -> &[Series] {
         self.catalogue.series()
     }
 
@@ -155,7 +172,8 @@ impl Slab {
         self.mapping.is_lost()
     }
 
-    /// The slab's counters. Ten loads.
+    /// The slab's counters. Ten loads: enough to see without a system call that nothing happened, if cursor,
+    /// tick and number of series are still those of before.
     ///
     /// # Errors
     /// [`Error::Lost`].
@@ -211,13 +229,13 @@ impl Slab {
     pub fn view(&self) -> Result<View, Error> {
         self.mapping.check_size()?;
         let liveness = self.liveness()?;
-        let view = View::take(&self.live_words()?, self.layout.axis, self.identity(), liveness);
+        let view = View::take(&self.live_words()?, self.geometry.axis, self.identity(), liveness);
         self.check().map(|()| view)
     }
 
     fn live_words(&self) -> Result<LiveWords<'_>, Error> {
         // Checked when it was opened; the image has not changed its length since.
-        self.layout
+        self.geometry
             .live(self.image())
             .ok_or_else(|| Error::Lost(self.path().to_owned()))
     }

@@ -29,7 +29,46 @@ pub struct View {
     /// of another boot or with simulated time.
     pub clock_offset_ns: i64,
     axis: Axis,
+    window: Option<Window>,
     simulated_time: bool,
+}
+
+/// The intervals that a ring may hold, and their slots.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Window {
+    /// Start of the first.
+    pub(crate) first: u64,
+    /// Start of the last.
+    pub(crate) last: u64,
+    /// Slot of the first.
+    first_index: u64,
+    /// Slot of the last.
+    last_index: u64,
+}
+
+impl Window {
+    fn new(axis: Axis, cursor_ns: u64) -> Option<Self> {
+        axis.window(cursor_ns).map(|(first, last)| Self {
+            first,
+            last,
+            first_index: axis.slot_index(first),
+            last_index: axis.slot_index(last),
+        })
+    }
+
+    /// Start of the first interval that starts at or after `time_ns`, and its slot; if it is before the
+    /// window, the slot of the window's first instead. `None` after the window. One division.
+    pub(crate) fn at(&self, axis: Axis, time_ns: u64) -> Option<(u64, u64)> {
+        let intervals_back = self.last.checked_sub(time_ns)? / axis.interval_ns();
+        let t = self.last - intervals_back * axis.interval_ns();
+        if t < self.first {
+            return Some((t, self.first_index));
+        }
+        // Fewer than there are slots.
+        let index = self.last_index.checked_sub(intervals_back);
+        let index = index.unwrap_or_else(|| self.last_index + axis.slot_count() - intervals_back);
+        Some((t, index))
+    }
 }
 
 impl View {
@@ -62,13 +101,18 @@ impl View {
             cursor_ns,
             clock_offset_ns,
             axis,
+            window: Window::new(axis, cursor_ns),
             simulated_time,
         }
     }
 
     /// Start of the first and of the last interval that can be asked for, or `None` before the first sample.
     pub fn window(&self) -> Option<(u64, u64)> {
-        self.axis.window(self.cursor_ns)
+        self.window.map(|window| (window.first, window.last))
+    }
+
+    pub(crate) fn slots(&self) -> Option<&Window> {
+        self.window.as_ref()
     }
 
     /// Whether the interval that starts at `t` is over, so that its values are final. (A thread that
@@ -126,15 +170,18 @@ fn round_to(value: i64, step: u64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn live_at(now_ns: u64, cursor_ns: u64) -> View {
+        let axis = Axis::new(1_000_000_000, 10);
         View {
             liveness: Liveness::Live,
             now_ns,
             ticked_ns: cursor_ns,
             cursor_ns,
             clock_offset_ns: 0,
-            axis: Axis::new(1_000_000_000, 10),
+            axis,
+            window: Window::new(axis, cursor_ns),
             simulated_time: false,
         }
     }
@@ -171,6 +218,25 @@ mod tests {
         };
         assert_eq!(simulated.complete_ns(), Some(6_000_000_000));
         assert_eq!(live_at(0, 0).complete_ns(), None);
+    }
+
+    proptest! {
+        /// One division must come to the same as the two of the specification, in the first lap too.
+        #[test]
+        fn a_time_of_the_window_leads_to_its_slot(
+            interval in 1u64..50,
+            slots in 2u32..20,
+            cursor in 0u64..3_000,
+            time in 0u64..3_500,
+        ) {
+            let axis = Axis::new(interval, slots);
+            let at = Window::new(axis, cursor).and_then(|window| window.at(axis, time));
+            let start = time.next_multiple_of(interval);
+            let expected = axis.window(cursor).and_then(|(first, last)| {
+                (start <= last).then(|| (start, axis.slot_index(start.max(first))))
+            });
+            prop_assert_eq!(at, expected);
+        }
     }
 
     #[test]

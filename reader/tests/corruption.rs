@@ -26,6 +26,10 @@ fn use_everything(path: &Path) {
         assert!(points.is_sorted_by(|a, b| a.t < b.t));
         assert!(points.iter().all(|point| (first..=last).contains(&point.t)));
         slab.range(series, &view, last, first).unwrap();
+        let mut slots = 0u64;
+        slab.each_slot(series, &view, first, u64::MAX, |_, _| slots += 1)
+            .unwrap();
+        assert!(slots <= slab.layout().axis.slot_count());
         slab.buckets(series, &view).unwrap();
         slab.ended_ns(series).unwrap();
     }

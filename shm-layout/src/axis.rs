@@ -1,7 +1,7 @@
 //! The time axis of a slab: intervals of equal length, and the ring of slots that holds them.
 
 /// Interval length and ring size. Times are nanoseconds of slab time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Axis {
     interval_ns: u64,
     slot_count: u64,

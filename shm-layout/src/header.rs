@@ -13,7 +13,7 @@ pub const VERSION_MINOR: u16 = 0;
 pub const SECTION_TABLE_OFFSET: u64 = size_of::<Header>() as u64;
 
 /// The header: constant once the magic is there.
-#[derive(Debug, Clone, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Header {
     /// [`MAGIC`].
@@ -45,7 +45,7 @@ pub struct Header {
 }
 
 /// Where a section is, and of what.
-#[derive(Debug, Clone, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct SectionEntry {
     /// A [`SectionKind`], or one that this version does not know.

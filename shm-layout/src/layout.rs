@@ -12,9 +12,10 @@ use crate::series::SeriesDescriptor;
 use crate::text::{Labels, TextRef, decode_labels};
 use crate::tier::Tier;
 use crate::{DistributionSlot, PointSlot, SharedCell};
+use core::ops::Deref;
 
 /// Where a section is; checked against the file's size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Section {
     /// Where it starts.
     pub offset: u64,
@@ -88,15 +89,30 @@ impl IdentityInfo {
     }
 }
 
-/// Everything constant about a slab, checked once and owned.
+/// Everything constant about a slab but its series: checked once, owned.
 #[derive(Debug, Clone)]
 pub struct Layout {
+    /// Who writes it.
+    pub identity: IdentityInfo,
+    /// Where everything is.
+    pub geometry: Geometry,
+}
+
+impl Deref for Layout {
+    type Target = Geometry;
+
+    fn deref(&self) -> &Geometry {
+        &self.geometry
+    }
+}
+
+/// Where everything is in a slab: the part of its layout that all slabs of one schema have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Geometry {
     /// The header.
     pub header: Header,
     /// The time axis.
     pub axis: Axis,
-    /// Who writes it.
-    pub identity: IdentityInfo,
     /// The schema's tiers; the first is the slab itself.
     pub tiers: Vec<Tier>,
     /// Entries of the section table, known or not.
@@ -189,14 +205,14 @@ impl Layout {
             section(SectionKind::Identity),
             section(SectionKind::Strings),
         )?;
-        Ok(Self {
+        let geometry = Geometry {
             header,
             axis,
-            identity,
             tiers,
             table,
             sections,
-        })
+        };
+        Ok(Self { identity, geometry })
     }
 
     fn table(image: Image<'_>, header: &Header) -> Result<Vec<SectionEntry>, Violation> {
@@ -354,13 +370,15 @@ impl Layout {
             labels,
         })
     }
+}
 
+impl Geometry {
     /// Where a known section is.
     pub fn section(&self, kind: SectionKind) -> Section {
         self.sections[kind as usize - 1]
     }
 
-    /// The live words of the image that this layout is of.
+    /// The live words of the image that it is of.
     pub fn live<'m>(&self, image: Image<'m>) -> Option<LiveWords<'m>> {
         LiveWords::at(image, self.header.live_offset.get())
     }

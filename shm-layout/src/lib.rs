@@ -72,11 +72,11 @@ pub use {
     header::{Header, MAGIC, SECTION_TABLE_OFFSET, SectionEntry, SectionKind, VERSION_MAJOR, VERSION_MINOR},
     identity::{FLAG_SIMULATED_TIME, Identity, file_name},
     image::Image,
-    layout::{IdentityInfo, Layout, Section},
+    layout::{Geometry, IdentityInfo, Layout, Section},
     live::{Live, LiveWords},
     plan::{Capacity, Plan},
     rule::{Action, Rule, Violation},
-    series::{Access, BucketArray, Kind, Series, SeriesDescriptor},
+    series::{Access, BucketArray, Kind, Series, SeriesDescriptor, SeriesInfo},
     text::{Labels, TextRef, decode_labels, encode_labels},
     tier::{Functions, Tier},
 };

@@ -1,13 +1,14 @@
 //! Series descriptors: the record in the slab, and the checked, owned form that readers keep.
 
 use crate::image::Image;
-use crate::layout::Layout;
+use crate::layout::Geometry;
 use crate::names;
 use crate::rule::{Rule, Violation};
 use crate::sync::{AtomicU64, Ordering};
 use crate::text::{Labels, TextRef, decode_labels};
 use crate::unit::Unit;
 use crate::{DistributionSlot, PointSlot, SectionKind, buckets};
+use core::ops::Deref;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -123,7 +124,7 @@ impl Access {
 }
 
 /// The buckets of a histogram: where, how many, how fine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BucketArray {
     /// Where they start.
     pub offset: u64,
@@ -133,11 +134,12 @@ pub struct BucketArray {
     pub precision: u8,
 }
 
-/// A series of a slab: a checked, owned copy of its descriptor.
+/// What a descriptor says of its series but for the time of registration: checked, owned.
 ///
-/// Every offset in it was checked against the image it was read from.
-#[derive(Debug, Clone)]
-pub struct Series {
+/// Every offset in it was checked against the image it was read from. All machines that run the same
+/// program have equal ones, so whoever reads many slabs can keep each once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SeriesInfo {
     /// Which descriptor it is.
     pub index: u32,
     /// What it measures.
@@ -152,8 +154,6 @@ pub struct Series {
     pub help: String,
     /// Labels.
     pub labels: Labels,
-    /// Slab time of registration.
-    pub registered_ns: u64,
     /// Where its column starts.
     pub column_offset: u64,
     /// Bytes from slot to slot.
@@ -165,12 +165,29 @@ pub struct Series {
     ended_offset: u64,
 }
 
+/// A series of a slab: a checked, owned copy of its descriptor.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// What it is.
+    pub info: SeriesInfo,
+    /// Slab time of registration.
+    pub registered_ns: u64,
+}
+
+impl Deref for Series {
+    type Target = SeriesInfo;
+
+    fn deref(&self) -> &SeriesInfo {
+        &self.info
+    }
+}
+
 impl Series {
     /// Reads and checks descriptor `index`; `None` if its kind is unknown. The caller has seen it published.
     ///
     /// # Errors
     /// The rule that the descriptor breaks.
-    pub fn read(image: Image<'_>, layout: &Layout, index: u32) -> Result<Option<Self>, Violation> {
+    pub fn read(image: Image<'_>, layout: &Geometry, index: u32) -> Result<Option<Self>, Violation> {
         let section = layout.section(SectionKind::Series);
         let place = |detail: String| Violation::new(Rule::SeriesPlace, format!("series {index}: {detail}"));
         let offset = section
@@ -257,7 +274,7 @@ impl Series {
             }
             _ => None,
         };
-        Ok(Some(Self {
+        let info = SeriesInfo {
             index,
             kind,
             access,
@@ -265,15 +282,20 @@ impl Series {
             unit: Unit::from(unit.as_str()),
             help,
             labels,
-            registered_ns: record.registered_ns.get(),
             column_offset,
             slot_size,
             cell_offset,
             buckets,
             ended_offset: offset + core::mem::offset_of!(SeriesDescriptor, ended_ns) as u64,
+        };
+        Ok(Some(Self {
+            info,
+            registered_ns: record.registered_ns.get(),
         }))
     }
+}
 
+impl SeriesInfo {
     /// Where the slot of that index is.
     #[inline]
     pub fn slot_offset(&self, slot_index: u64) -> u64 {

@@ -77,6 +77,7 @@ pub fn decode_labels(mut bytes: &[u8]) -> Result<Labels, String> {
             .map(|(n, v)| (n.as_str(), v.as_str()))
             .collect::<Vec<_>>(),
     )?;
+    labels.shrink_to_fit(); // readers keep them for long
     Ok(labels)
 }
 

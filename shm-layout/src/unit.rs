@@ -3,7 +3,7 @@
 use core::fmt;
 
 /// What a series counts or measures.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Unit {
     /// A plain number.
     #[default]

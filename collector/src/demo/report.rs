@@ -3,8 +3,8 @@
 use super::Witness;
 use crate::output::{Grid, Side};
 use anyhow::Context;
+use rondo_reader::{Kind, Series, Unit};
 use rondo_reader::{Limits, Liveness, Point, PointValue, Slab};
-use rondo_shm_layout::{Kind, Series, Unit};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::io::{self, Write};

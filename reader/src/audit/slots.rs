@@ -4,7 +4,7 @@ use super::{Audit, Subject};
 use crate::view::INSTANT_MAX;
 use rondo_shm_layout::sync::Ordering;
 use rondo_shm_layout::{
-    BUSY, DistributionSlot, DistributionWords, Kind, PointSlot, Read, Rule, SENTINEL, Series,
+    BUSY, DistributionSlot, DistributionWords, Kind, PointSlot, Read, Rule, SENTINEL, SeriesInfo,
 };
 
 /// Findings of one series by rule: the first of each in words, the rest as a number.
@@ -21,7 +21,7 @@ impl Tally {
         }
     }
 
-    fn report(self, series: &Series, audit: &mut Audit) {
+    fn report(self, series: &SeriesInfo, audit: &mut Audit) {
         for (rule, detail, more) in self.found {
             let more = if more > 0 {
                 format!(" (and {more} more)")
@@ -45,7 +45,7 @@ struct Totals {
 }
 
 impl Subject<'_> {
-    pub(super) fn slots(&self, series: &Series, audit: &mut Audit) {
+    pub(super) fn slots(&self, series: &SeriesInfo, audit: &mut Audit) {
         let mut tally = Tally::default();
         let mut totals = Vec::new();
         for index in 0..self.layout.axis.slot_count() {
@@ -168,7 +168,7 @@ impl Subject<'_> {
     }
 
     /// Only of a slab without a live writer.
-    pub(super) fn histogram(&self, series: &Series, audit: &mut Audit) {
+    pub(super) fn histogram(&self, series: &SeriesInfo, audit: &mut Audit) {
         let Some(words) = series
             .buckets
             .and_then(|array| self.image.words(array.offset, array.count as usize))

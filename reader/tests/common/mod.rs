@@ -9,7 +9,6 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -52,7 +51,7 @@ pub fn open(path: &Path) -> Slab {
     Slab::open(path, &Limits::default()).unwrap()
 }
 
-pub fn series<'s>(slab: &'s Slab, name: &str) -> &'s Arc<Series> {
+pub fn series<'s>(slab: &'s Slab, name: &str) -> &'s Series {
     slab.series().iter().find(|series| series.name == name).unwrap()
 }
 
