@@ -8,12 +8,12 @@
 use crate::error::Error;
 use crate::interner::Common;
 use crate::limits::Limits;
-use crate::mapping::{birth, file_id};
+use crate::mapping::birth;
 use crate::slab::Slab;
 use rondo_shm_layout::{Rule, Violation};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -126,19 +126,13 @@ impl Bus {
     /// # Errors
     /// As [`Self::open`]; nothing has changed then.
     pub fn rescan(&mut self) -> Result<Changes, Error> {
-        let mut candidates = self.candidates()?;
+        let (present, mut candidates) = self.list()?;
         let mut changes = Changes::default();
-        let present: HashMap<&str, (u64, u64)> = candidates
-            .iter()
-            .map(|found| (found.name.as_str(), file_id(&found.metadata)))
-            .collect();
-        let gone = |name: &str, slab: &Slab| slab.is_lost() || present.get(name) != Some(&slab.file_id());
         changes.removed = self
             .slabs
-            .extract_if(.., |name, slab| gone(name, slab))
+            .extract_if(.., |name, slab| slab.is_lost() || !present.contains(name))
             .map(|(_, slab)| *slab)
             .collect();
-        candidates.retain(|found| !self.slabs.contains_key(&found.name));
         candidates.sort_by(|a, b| (a.birth, &a.name).cmp(&(b.birth, &b.name)));
         self.refused.clear();
         self.refused_count = 0;
@@ -165,12 +159,14 @@ impl Bus {
         Ok(changes)
     }
 
-    fn candidates(&self) -> Result<Vec<Candidate>, Error> {
+    /// The names of slabs that are where they were, and the other files that may be slabs. Costs a system call for each
+    /// of these, and for each few hundred entries.
+    fn list(&self) -> Result<(HashSet<String>, Vec<Candidate>), Error> {
         let entries = std::fs::read_dir(&self.directory).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::BusMissing(self.directory.clone()),
             _ => Error::system("list", &self.directory, error),
         })?;
-        let mut candidates = Vec::new();
+        let (mut present, mut candidates) = (HashSet::new(), Vec::new());
         for entry in entries {
             let entry = entry.map_err(|error| Error::system("list", &self.directory, error))?;
             // A name that is not UTF-8 cannot be that of any identity.
@@ -178,6 +174,12 @@ impl Bus {
                 continue;
             };
             if name.starts_with('.') || !name.ends_with(".slab") || !name.starts_with(&self.prefix) {
+                continue;
+            }
+            // No other file of the directory has the inode of one that is open here.
+            let is_known = |slab: &Slab| slab.file_id().1 == entry.ino() && !slab.is_lost();
+            if self.slabs.get(&name).is_some_and(|slab| is_known(slab)) {
+                present.insert(name);
                 continue;
             }
             // Of the entry itself, if it is a symbolic link; gone already, if this fails.
@@ -188,12 +190,22 @@ impl Bus {
                 metadata,
             });
         }
-        Ok(candidates)
+        Ok((present, candidates))
     }
 
     /// The directory.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Takes other limits from the next scan on. Slabs that were let in stay.
+    pub fn set_limits(&mut self, limits: &Limits) {
+        self.limits = *limits;
+    }
+
+    /// The file names of all slabs that were let in, in order.
+    pub fn file_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.slabs.keys().map(String::as_str)
     }
 
     /// All slabs that were let in, by file name.

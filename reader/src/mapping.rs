@@ -154,7 +154,7 @@ impl Mapping {
 }
 
 /// Device and inode.
-pub(crate) fn file_id(metadata: &Metadata) -> (u64, u64) {
+fn file_id(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 

@@ -13,11 +13,11 @@ impl Slab {
     /// file by now.
     ///
     /// Takes the read lock first, so that nobody can reopen the slab meanwhile, and then looks whether
-    /// the path is still the locked file (section 12 of the specification).
+    /// the path is still the locked file (section 12 of the specification). The lock is held until the slab is dropped.
     ///
     /// # Errors
     /// The system's refusal.
-    pub fn remove(self) -> Result<bool, Error> {
+    pub fn remove(&self) -> Result<bool, Error> {
         let lock = libc::flock {
             l_type: libc::F_RDLCK as libc::c_short,
             l_whence: libc::SEEK_SET as libc::c_short,

@@ -134,7 +134,7 @@ fn remove_earlier_demos(bus: &Path) -> anyhow::Result<()> {
         .collect();
     for path in paths {
         // Another demo may have done so meanwhile.
-        match Slab::open(&path, &Limits::default()).and_then(Slab::remove) {
+        match Slab::open(&path, &Limits::default()).and_then(|slab| slab.remove()) {
             Ok(_) | Err(rondo_reader::Error::NotFound(_)) => {}
             Err(error) => return Err(error.into()),
         }
