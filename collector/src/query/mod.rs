@@ -20,6 +20,8 @@ mod answer;
 mod command;
 mod input;
 mod join;
+mod json;
+mod params;
 mod plan;
 mod quantile;
 mod read;
@@ -28,6 +30,8 @@ pub use answer::{Answer, Part, Point, SeriesAnswer};
 pub(crate) use command::run;
 pub use input::{LiveSlab, RunFilter, RunHead, SeriesRows, StoredRuns};
 pub use join::{Level, Row, join};
+pub use json::{AnswerJson, NumberJson, PartJson, PointJson, SeriesJson, TierJson, write_json};
+pub use params::{Params, parse_quantile, parse_quantiles, parse_time};
 pub use plan::Plan;
 pub use quantile::{between, quantile};
 

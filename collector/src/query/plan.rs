@@ -84,6 +84,16 @@ impl<'a, S: StoredRuns + ?Sized> Plan<'a, S> {
         Ok(plan)
     }
 
+    /// What was asked.
+    pub fn request(&self) -> &Request {
+        &self.request
+    }
+
+    /// What could not be searched, so that series may be missing.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// How many series match.
     pub fn series_count(&self) -> usize {
         self.series.len()
