@@ -19,7 +19,8 @@ mod info;
 mod json;
 mod ls;
 mod output;
-mod query;
+pub mod query;
+
 mod run;
 mod selector;
 mod show;

@@ -56,23 +56,64 @@ enum Test {
 const NAME: &str = "__name__";
 
 impl Selector {
+    /// Takes everything, like `{}`.
+    pub fn all() -> Self {
+        Self { matchers: Vec::new() }
+    }
+
     /// Whether it takes a series.
     pub fn matches(&self, name: &str, labels: &Labels) -> bool {
-        self.matchers.iter().all(|matcher| {
-            let value = match matcher.label.as_str() {
+        self.matches_by(|label| {
+            Some(match label {
                 NAME => name,
-                label => labels
-                    .iter()
-                    .find(|(name, _)| name == label)
-                    .map_or("", |(_, value)| value),
-            };
-            match &matcher.test {
-                Test::Is(wanted) => value == wanted,
-                Test::IsNot(unwanted) => value != unwanted,
-                Test::Fits(regex) => regex.is_match(value),
-                Test::FitsNot(regex) => !regex.is_match(value),
-            }
+                label => value_of(labels, label),
+            })
         })
+    }
+
+    /// Whether all matchers fit the values that `value_of` gives; it gives an empty one for a label
+    /// that is not there, and `None` for one that shall not be looked at.
+    pub fn matches_by<'v>(&self, value_of: impl Fn(&str) -> Option<&'v str>) -> bool {
+        self.matchers
+            .iter()
+            .all(|matcher| value_of(&matcher.label).is_none_or(|value| matcher.test.passes(value)))
+    }
+
+    /// What it takes, but only where `label` has this value.
+    #[must_use]
+    pub fn and(mut self, label: &str, value: &str) -> Self {
+        self.matchers.push(Matcher {
+            label: label.to_owned(),
+            test: Test::Is(value.to_owned()),
+        });
+        self
+    }
+
+    /// The one value of `label` that it takes, if it says one.
+    pub fn exact(&self, label: &str) -> Option<&str> {
+        self.matchers.iter().find_map(|matcher| match &matcher.test {
+            Test::Is(value) if matcher.label == label => Some(value.as_str()),
+            _ => None,
+        })
+    }
+}
+
+/// The value of a label, empty where it is not there.
+pub(crate) fn value_of<'l>(labels: &'l Labels, label: &str) -> &'l str {
+    labels
+        .iter()
+        .find(|(name, _)| name == label)
+        .map_or("", |(_, value)| value)
+}
+
+impl Test {
+    fn passes(&self, value: &str) -> bool {
+        match self {
+            Self::Is(wanted) => value == wanted,
+            Self::IsNot(unwanted) => value != unwanted,
+            Self::Fits(regex) => regex.is_match(value),
+            Self::FitsNot(regex) => !regex.is_match(value),
+        }
     }
 }
 
