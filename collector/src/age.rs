@@ -1,6 +1,8 @@
-//! Since when a slab's writer has been silent.
+//! Since when a slab's writer has been silent, or gone.
 
 use rondo_reader::{Counters, Slab, View};
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 /// Nanoseconds since the slab's last sign of life: its close, its newest interval or tick, its creation.
 ///
@@ -25,4 +27,17 @@ pub(crate) fn silent_ns(slab: &Slab, view: &View, counters: &Counters) -> Option
 pub(crate) fn is_of_present_boot(boot_id: &[u8; 16]) -> bool {
     let present = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     present.trim().replace('-', "") == crate::show::hex(boot_id)
+}
+
+/// How long ago a slab that has no writer any more ended, as it says itself, or else by its file.
+pub(crate) fn ended_ago(slab: &Slab, view: &View, counters: &Counters) -> Duration {
+    silent_ns(slab, view, counters).map_or_else(|| since_change(slab.path()), Duration::from_nanos)
+}
+
+/// Since the file was last written to, as the file system knows it.
+pub(crate) fn since_change(path: &Path) -> Duration {
+    let changed = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    changed.map_or(Duration::ZERO, |at| {
+        SystemTime::now().duration_since(at).unwrap_or_default()
+    })
 }

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 mod daemon;
-pub use daemon::{Collect, Free, Gc};
+pub use daemon::{Collect, Doctor, Free, Gc};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -97,6 +97,15 @@ Takes slabs whose writer is gone, and files that writers which died while making
 collector is on the bus, what ended in the last two minutes is left to it, unless --force is given. Exit code 1 if
 --min-free cannot be met.";
 
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  rondo doctor                         the default bus and store
+  rondo doctor --bus /run/rondo --store /var/lib/rondo
+  rondo doctor --url http://127.0.0.1:9190
+  rondo doctor -o json | jq '.findings[] | select(.level != \"ok\")'
+
+Run it as the collector's user, or as root: other users see less. Exit code 1 if a check fails; warnings are no failure.";
+
 /// Reads what machines record, from shared memory.
 #[derive(Debug, Parser)]
 #[command(name = "rondo", version, after_help = EXIT_CODES, max_term_width = 120)]
@@ -127,6 +136,9 @@ pub enum Command {
     /// Remove slabs that no one owns
     #[command(after_help = GC_EXAMPLES)]
     Gc(Gc),
+    /// Find what is wrong with the bus, the store and the collector, and say what mends it
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
     /// Measure what a record costs on this machine
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),

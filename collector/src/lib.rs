@@ -18,6 +18,7 @@ pub mod bench;
 pub mod cli;
 pub mod collect;
 pub mod demo;
+mod doctor;
 mod gc;
 mod info;
 mod json;

@@ -1,7 +1,7 @@
 //! From arguments to a command.
 
 use crate::cli::{Cli, Command};
-use crate::{bench, collect, demo, gc, info, ls, query, verify};
+use crate::{bench, collect, demo, doctor, gc, info, ls, query, verify};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// How a command ended, if not with an error.
@@ -27,6 +27,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Verify(args) => verify::run(args),
         Command::Collect(args) => collect::command(args),
         Command::Gc(args) => gc::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::command(args),
         Command::Demo(args) => demo::command(args),
         Command::DemoMachine(args) => demo::machine::run(&args.bus, &args.instance, args.seconds),

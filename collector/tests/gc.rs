@@ -1,14 +1,15 @@
 //! `rondo gc`: what goes, and what must not.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod machines;
+
 use assert_cmd::Command;
+use machines::dead;
 use rondo_writer::Writer;
 use serde_json::Value;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-
-const SECOND: u64 = 1_000_000_000;
 
 fn gc(bus: &Path, arguments: &[&str]) -> (i32, Value, String) {
     let mut command = Command::cargo_bin("rondo").unwrap();
@@ -27,22 +28,6 @@ fn writer(bus: &Path, instance: &str) -> (Writer, PathBuf) {
     writer.tick();
     let path = writer.paths().next().unwrap().to_owned();
     (writer, path)
-}
-
-/// A slab whose writer is gone without closing it, and whose clock says nothing about its age.
-fn dead(bus: &Path, instance: &str, age: Duration) -> PathBuf {
-    let builder = Writer::builder(instance).bus(bus).simulated_time(100 * SECOND);
-    let mut writer = builder.create().unwrap();
-    writer.tick_at(100 * SECOND);
-    let path = writer.paths().next().unwrap().to_owned();
-    // What a killed process leaves: all of the file but the mark of a close, and no lock.
-    let bytes = std::fs::read(&path).unwrap();
-    writer.close();
-    std::fs::remove_file(&path).unwrap();
-    std::fs::write(&path, bytes).unwrap();
-    let file = File::options().write(true).open(&path).unwrap();
-    file.set_modified(SystemTime::now() - age).unwrap();
-    path
 }
 
 fn verdicts(json: &Value) -> Vec<(String, String)> {

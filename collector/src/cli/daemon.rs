@@ -121,6 +121,37 @@ impl FromStr for Free {
     }
 }
 
+/// Arguments of `rondo doctor`. The settings are those of `rondo collect`, from the same sources.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Directory of the slabs [default: as for `rondo collect`]
+    #[arg(long, value_name = "DIR")]
+    pub bus: Option<OsString>,
+    /// The collector's store [default: as for `rondo collect`]
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<OsString>,
+    /// The collector's file of settings
+    #[arg(long, env = "RONDO_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the collector answers; without it, the address of the settings is asked, and silence is no failure
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// How to print it.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+impl Doctor {
+    /// The settings that were given as flags.
+    pub fn flags(&self) -> Vec<(Key, OsString)> {
+        let given = [(Key::Bus, &self.bus), (Key::Store, &self.store)];
+        given
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value.clone()?)))
+            .collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -25,8 +25,10 @@ pub use settings::{Listen, Settings};
 use crate::cli;
 use crate::run::Outcome;
 use anyhow::Context;
-use settings::Sources;
+use settings::{Key, Sources};
 use signals::Orders;
+use std::ffi::OsString;
+use std::path::Path;
 
 /// `rondo collect`.
 ///
@@ -34,7 +36,7 @@ use signals::Orders;
 /// The settings are wrong, the bus is another collector's, or what was collected cannot be stored at the end.
 pub fn command(args: &cli::Collect) -> anyhow::Result<Outcome> {
     log::start()?;
-    let settings = read_settings(args)?;
+    let settings = read_settings(args.flags(), args.config.as_deref())?;
     // Before anything that a signal must not cut short.
     let orders = Orders::from_signals().context("cannot handle signals")?;
     tracing::info!(
@@ -49,13 +51,15 @@ pub fn command(args: &cli::Collect) -> anyhow::Result<Outcome> {
         );
     }
     let mut core = census::Census::new(&settings);
-    daemon::run(&mut core, settings, &orders, || read_settings(args))?;
+    daemon::run(&mut core, settings, &orders, || {
+        read_settings(args.flags(), args.config.as_deref())
+    })?;
     Ok(Outcome::Done)
 }
 
 /// Reads the settings from where they are.
-fn read_settings(args: &cli::Collect) -> anyhow::Result<Settings> {
-    let file = match &args.config {
+pub(crate) fn read_settings(flags: Vec<(Key, OsString)>, config: Option<&Path>) -> anyhow::Result<Settings> {
+    let file = match config {
         Some(path) => {
             let name = path.display().to_string();
             let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
@@ -64,7 +68,7 @@ fn read_settings(args: &cli::Collect) -> anyhow::Result<Settings> {
         None => None,
     };
     let settings = Settings::load(&Sources {
-        flags: args.flags(),
+        flags,
         variables: std::env::vars_os().collect(),
         file,
         is_root: nix::unistd::geteuid().is_root(),

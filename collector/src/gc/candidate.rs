@@ -3,12 +3,12 @@
 //! Looks at one file at a time, so that neither the limit on open files nor what one user may have on a bus keeps
 //! it from seeing all of them.
 
-use crate::age::{is_of_present_boot, silent_ns};
+use crate::age::{ended_ago, is_of_present_boot};
 use crate::gc::leftover;
 use rondo_reader::{Error, Limits, Liveness, Slab};
 use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Why nobody owns a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -99,24 +99,15 @@ fn look(entry: &DirEntry, slab_bytes_max: u64) -> Result<Option<Candidate>, Erro
         Liveness::Closed => Reason::Closed,
         Liveness::Dead => Reason::Dead,
     };
-    let age = silent_ns(&slab, &view, &counters).map(Duration::from_nanos);
     Ok(Some(Candidate {
         path: slab.path().to_owned(),
         file_id: slab.file_id(),
         reason,
         size_bytes: slab.size_bytes(),
-        age: age.unwrap_or_else(|| since_change(&entry.path())),
+        age: ended_ago(&slab, &view, &counters),
     }))
 }
 
 fn is_of_another_boot(boot_id: &[u8; 16]) -> bool {
     *boot_id != [0; 16] && !is_of_present_boot(boot_id)
-}
-
-/// Since the file was last written to, as the file system knows it.
-pub(crate) fn since_change(path: &Path) -> Duration {
-    let changed = std::fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    changed.map_or(Duration::ZERO, |at| {
-        SystemTime::now().duration_since(at).unwrap_or_default()
-    })
 }

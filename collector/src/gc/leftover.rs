@@ -3,7 +3,8 @@
 //! A slab is made under a dot name and locked before anything is put into it (section 12 of the
 //! specification), so one that nobody locks is nobody's: after a minute, as its writer has to open it first.
 
-use crate::gc::candidate::{Candidate, Reason, since_change};
+use crate::age::since_change;
+use crate::gc::candidate::{Candidate, Reason};
 use crate::ofd::{self, Lock};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
