@@ -4,7 +4,7 @@
 mod machines;
 
 use assert_cmd::cargo::cargo_bin;
-use machines::dead;
+use machines::{dead, skip};
 use rondo_collector::collect::lock::BusLock;
 use rondo_writer::{SchemaConfig, TierConfig, Writer};
 use serde_json::Value;
@@ -301,18 +301,4 @@ fn a_full_tmpfs_fails_and_a_small_one_warns() {
         full.text("bus-space")
             .contains("the next machine runs without metrics")
     );
-}
-
-/// As `rondo_tests::skip`, which this crate cannot depend on.
-fn skip(name: &str, reason: &str) {
-    let line = format!("SKIPPED {name}: {reason}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    if let Some(log) = std::env::var_os("RONDO_SKIP_LOG") {
-        let mut file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
 }

@@ -8,6 +8,7 @@ use machines::dead;
 use rondo_writer::Writer;
 use serde_json::Value;
 use std::fs::File;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -142,6 +143,77 @@ fn a_slab_does_not_stay_young_by_what_it_says() {
         .set_modified(hour)
         .unwrap();
     assert_eq!(gc(bus.path(), &["--older-than", "50m"]).1["taken_count"], 1);
+}
+
+/// What the units in `contrib/` rest on: in a sticky directory of mode 3770, its owner may remove the slabs of other users,
+/// without any capability, and a member of the group only its own.
+#[test]
+fn the_owner_of_the_bus_removes_slabs_of_others_and_a_member_does_not() {
+    const NAME: &str = "the_owner_of_the_bus_removes_slabs_of_others_and_a_member_does_not";
+    const GROUP: u32 = 64_000;
+    const OWNER: u32 = 64_001;
+    const MEMBER: u32 = 64_002;
+    const STRANGER: u32 = 64_003;
+    let rondo = assert_cmd::cargo::cargo_bin("rondo");
+    let bus = tempfile::tempdir_in("/dev/shm").unwrap();
+    if std::os::unix::fs::chown(bus.path(), Some(OWNER), Some(GROUP)).is_err() {
+        return machines::skip(NAME, "not root");
+    }
+    std::fs::set_permissions(bus.path(), PermissionsExt::from_mode(0o3770)).unwrap();
+    let program = bus.path().join("rondo");
+    std::fs::copy(&rondo, &program).unwrap();
+    let run = |uid: u32, group: u32, arguments: &[&str]| {
+        let mut command = std::process::Command::new("setpriv");
+        command.args([
+            "--reuid",
+            &uid.to_string(),
+            "--regid",
+            &group.to_string(),
+            "--clear-groups",
+            "--no-new-privs",
+        ]);
+        command
+            .arg(&program)
+            .args(arguments)
+            .env("RONDO_BUS", bus.path())
+            .output()
+            .unwrap()
+    };
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let path = bus.path().to_str().unwrap();
+    let made = run(
+        STRANGER,
+        GROUP,
+        &[
+            "demo-machine",
+            "--instance",
+            "vm-1",
+            "--seconds",
+            "1",
+            "--bus",
+            path,
+        ],
+    );
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let slabs = || {
+        std::fs::read_dir(bus.path()).unwrap().flatten().filter(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|extension| extension == "slab")
+        })
+    };
+    let metadata = slabs().next().unwrap().metadata().unwrap();
+    assert_eq!(
+        (metadata.uid(), metadata.gid(), metadata.mode() & 0o777),
+        (STRANGER, GROUP, 0o440)
+    );
+    let refused = run(MEMBER, GROUP, &["gc", "--remove"]);
+    assert_eq!((refused.status.code(), slabs().count()), (Some(2), 1));
+    let stderr = String::from_utf8_lossy(&refused.stderr);
+    assert!(stderr.contains("as the owner of the bus directory"), "{stderr}");
+    let removed = run(OWNER, GROUP, &["gc", "--remove"]);
+    assert_eq!((removed.status.code(), slabs().count()), (Some(0), 0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 use rondo_writer::Writer;
 use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -22,4 +23,14 @@ pub fn dead(bus: &Path, instance: &str, age: Duration) -> PathBuf {
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(SystemTime::now() - age).unwrap();
     path
+}
+
+/// As `rondo_tests::skip`, which this crate cannot depend on.
+pub fn skip(name: &str, reason: &str) {
+    let line = format!("SKIPPED {name}: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if let Some(log) = std::env::var_os("RONDO_SKIP_LOG") {
+        let mut file = File::options().create(true).append(true).open(log).unwrap();
+        file.write_all(line.as_bytes()).unwrap();
+    }
 }
