@@ -62,6 +62,10 @@ pub(crate) fn run(args: &Gc) -> anyhow::Result<Outcome> {
     for error in &found.unreadable {
         eprintln!("rondo: left alone: {}", show::printable(&error.to_string()));
     }
+    if found.unreadable_count > found.unreadable.len() {
+        let more = found.unreadable_count - found.unreadable.len();
+        eprintln!("rondo: and {more} more that are left alone");
+    }
     let has_collector = holder(bus) != Holder::Nobody;
     let space = Space::of(bus)?;
     let wanted_bytes = args.min_free.map(|free| free.of(space.total_bytes));

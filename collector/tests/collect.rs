@@ -1,6 +1,8 @@
 //! `rondo collect` as a process: how it starts, what wakes it, and how it ends.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod machines;
+
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{BufRead, BufReader};
@@ -246,4 +248,24 @@ fn an_open_door_is_said() {
     let mut open = Collector { child, log };
     let said = open.line_with("can read all metrics");
     assert!(said.contains("WARN") && said.contains("0.0.0.0:0"), "{said}");
+}
+
+/// Whoever put the lock's file there could hold the lock whenever no collector does.
+#[test]
+fn a_lock_of_another_user_is_refused_with_its_owner() {
+    use rondo_collector::collect::lock::{BusLock, LockError};
+    use std::os::unix::fs::chown;
+    let bus = tempfile::tempdir().unwrap();
+    let path = bus.path().join(".collector.lock");
+    std::fs::write(&path, "").unwrap();
+    if chown(&path, Some(64_001), None).is_err() {
+        return machines::skip("a_lock_of_another_user_is_refused_with_its_owner", "not root");
+    }
+    let error = BusLock::take(bus.path()).unwrap_err();
+    assert!(matches!(error, LockError::Foreign { uid: 64_001, .. }), "{error}");
+    chown(bus.path(), Some(64_001), None).unwrap();
+    assert!(
+        BusLock::take(bus.path()).is_ok(),
+        "the directory's owner may do as it likes"
+    );
 }

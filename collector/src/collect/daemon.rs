@@ -360,11 +360,10 @@ mod tests {
             }
             Ok(())
         });
-        assert!(calls[0].0 < MS(100), "{calls:?}");
-        for (i, pair) in calls[1..4].windows(2).enumerate() {
-            let apart = pair[1].0 - pair[0].0;
-            assert!(apart > MS(950) && apart < MS(1_050), "{i}: {calls:?}");
-        }
+        // Wide enough for a loaded machine, too narrow for a drift.
+        assert!(calls[0].0 < MS(500), "{calls:?}");
+        let two_seconds = calls[3].0 - calls[1].0;
+        assert!(two_seconds > MS(1_900) && two_seconds < MS(2_250), "{calls:?}");
         assert!(matches!(
             calls[0].1,
             Call::Pass(Tick {
@@ -381,7 +380,7 @@ mod tests {
         ));
         assert_eq!(calls[4].1, Call::Finish);
         assert!(
-            calls[4].0 - calls[3].0 < MS(200),
+            calls[4].0 - calls[3].0 < MS(600),
             "stopped without waiting for the next second"
         );
     }
@@ -399,7 +398,7 @@ mod tests {
                 }
             }
             if call == Call::Attach {
-                assert!(made_at.unwrap().elapsed() < MS(300));
+                assert!(passes == 2 && made_at.unwrap().elapsed() < MS(500));
                 remote.stop();
             }
             assert!(passes < 4, "never attached");
@@ -478,7 +477,7 @@ mod tests {
             .collect();
         assert_eq!(reloads, [1], "the second was broken: {calls:?}");
         assert_eq!(calls[1].1, Call::Reload(MS(5_000)));
-        assert!(calls[1].0 - calls[0].0 < MS(100));
+        assert!(calls[1].0 - calls[0].0 < MS(500));
     }
 
     /// Slabs that are attached are read on while the directory is away, and it is looked at once it is back.

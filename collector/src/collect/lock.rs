@@ -42,7 +42,7 @@ pub enum LockError {
         uid: u32,
     },
     /// The file is not one.
-    #[error("{} is not a regular file; remove it", .0.display())]
+    #[error("{} is not a regular file of one name; remove it", .0.display())]
     NotAFile(PathBuf),
     /// This user may not write to the bus.
     #[error("uid {uid} may not write to the bus {bus}, where the collector's lock and what it removes are; run it as the owner of the directory", bus = bus.display())]
@@ -89,8 +89,17 @@ impl BusLock {
                 continue;
             };
             let metadata = file.metadata().map_err(system)?;
-            if !metadata.is_file() {
+            // A second name: of a slab, say, which must not be written to.
+            if !metadata.is_file() || metadata.nlink() > 1 {
                 return Err(LockError::NotAFile(path));
+            }
+            let owners = [
+                nix::unistd::geteuid().as_raw(),
+                std::fs::metadata(bus).map_err(system)?.uid(),
+            ];
+            if !owners.contains(&metadata.uid()) {
+                let uid = metadata.uid();
+                return Err(LockError::Foreign { path, uid });
             }
             if !ofd::try_lock(&file, Lock::Exclusive).map_err(|errno| system(errno.into()))? {
                 let (bus, pid) = (bus.to_owned(), read_pid(&file));
@@ -287,5 +296,9 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::fs::create_dir(&path).unwrap();
         assert!(matches!(BusLock::take(bus.path()), Err(LockError::NotAFile(_))));
+        std::fs::remove_dir(&path).unwrap();
+        std::fs::hard_link(&target, &path).unwrap();
+        assert!(matches!(BusLock::take(bus.path()), Err(LockError::NotAFile(_))));
+        assert_eq!(std::fs::read(&target).unwrap(), b"precious");
     }
 }

@@ -1,6 +1,6 @@
 //! `rondo collect`: everything around the core that collects.
 //!
-//! - [`settings`] from flags, environment and [`file`];
+//! - [`settings`] from flags, environment and [`mod@file`];
 //! - [`daemon`], the loop that drives a [`Core`] by the [`pace`] of a second, as [`watch`] and
 //!   [`signals`] tell it;
 //! - [`place`], the bus directory as this collector's own by [`lock`];

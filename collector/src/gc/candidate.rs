@@ -51,9 +51,14 @@ pub(crate) struct Candidate {
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) candidates: Vec<Candidate>,
-    /// Files that cannot be judged, and so stay.
+    /// Why files cannot be judged, and so stay: the first of them.
     pub(crate) unreadable: Vec<Error>,
+    /// How many these are.
+    pub(crate) unreadable_count: usize,
 }
+
+/// Anyone can put any number of files on a bus.
+const UNREADABLE_MAX: usize = 20;
 
 /// Looks at every file of `bus`.
 pub(crate) fn find(bus: &Path, slab_bytes_max: u64) -> Result<Found, Error> {
@@ -76,7 +81,12 @@ pub(crate) fn find(bus: &Path, slab_bytes_max: u64) -> Result<Found, Error> {
         match looked {
             Ok(candidate) => found.candidates.extend(candidate),
             Err(Error::NotFound(_)) => {}
-            Err(error) => found.unreadable.push(error),
+            Err(error) => {
+                found.unreadable_count += 1;
+                if found.unreadable.len() < UNREADABLE_MAX {
+                    found.unreadable.push(error);
+                }
+            }
         }
     }
     Ok(found)

@@ -1,5 +1,6 @@
 //! Machines that are gone, for tests of what looks after their slabs.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(dead_code, reason = "each test uses another part")]
 
 use rondo_writer::Writer;
 use std::fs::File;
