@@ -199,7 +199,7 @@ fn refused_files_are_named_with_their_reason() {
 }
 
 /// Answers one request.
-fn serve(answer: &'static str) -> String {
+fn serve(answer: String) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -215,26 +215,34 @@ fn serve(answer: &'static str) -> String {
 #[test]
 fn a_collector_is_asked_how_far_behind_it_is() {
     let bus = bus();
-    for (answer, level, code) in [
+    for (status, body, level, code) in [
         (
-            "HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{\"lag_ns\":20000}",
+            "200 OK",
+            r#"{"status":"healthy","problems":[],"lag_seconds":0.02}"#,
             "ok",
             0,
         ),
+        ("200 OK", r#"{"problems":[],"lag_seconds":70}"#, "fail", 1),
         (
-            "HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n{\"lag_ns\":\t70000000000} ",
+            "503 Service Unavailable",
+            r#"{"problems":["the disk is full"],"lag_seconds":0}"#,
             "fail",
             1,
         ),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", "fail", 1),
-        ("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", "fail", 1),
+        ("200 OK", "hello", "fail", 1),
+        ("404 Not Found", "", "fail", 1),
     ] {
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
         let diagnosis = diagnose(bus.path(), &["--url", &serve(answer)]);
         assert_eq!(
             (diagnosis.level("collector-health"), diagnosis.code),
             (level, code),
-            "{answer}"
+            "{body}"
         );
+        if status.starts_with("503") {
+            assert!(diagnosis.text("collector-health").contains("the disk is full"));
+        }
     }
     let diagnosis = diagnose(bus.path(), &["--url", "http://127.0.0.1:1"]);
     assert_eq!((diagnosis.level("collector-health"), diagnosis.code), ("fail", 1));

@@ -50,7 +50,7 @@ impl Core for Census {
             match slab.liveness() {
                 Ok(Liveness::Live) => report.live_count += 1,
                 Ok(Liveness::Closed | Liveness::Dead) => report.ended_count += 1,
-                Err(_) => report.refused_count += 1,
+                Err(error) => report.errors.push(error.into()),
             }
         }
         report.refused_count += self.bus.as_ref().map_or(0, |bus| bus.refused_count() as u64);

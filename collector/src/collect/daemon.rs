@@ -38,7 +38,8 @@ pub trait Core {
     /// missing, or another collector's, otherwise.
     ///
     /// # Errors
-    /// Logged, at most once a minute for the same text, and tried again with the next pass.
+    /// The pass could not be made, or not list the directory: tried again with the next one. Like [`Report::errors`], this
+    /// is logged, at most once a minute for the same text.
     fn pass(&mut self, tick: &Tick) -> anyhow::Result<Report>;
 
     /// Settings that can change in a running collector have changed: `keep` and the limits.
@@ -61,7 +62,7 @@ pub struct Tick {
 }
 
 /// What a pass found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Report {
     /// Slabs whose writer lives.
     pub live_count: u64,
@@ -69,6 +70,8 @@ pub struct Report {
     pub ended_count: u64,
     /// Files that were not let in.
     pub refused_count: u64,
+    /// What went wrong with single slabs, or with the store, and is tried again by itself.
+    pub errors: Vec<anyhow::Error>,
 }
 
 impl fmt::Display for Report {
@@ -77,6 +80,7 @@ impl fmt::Display for Report {
             live_count,
             ended_count,
             refused_count,
+            errors: _,
         } = self;
         write!(
             f,
@@ -205,6 +209,9 @@ impl<C: Core, F: FnMut() -> anyhow::Result<Settings>> Daemon<'_, C, F> {
                 }
                 if self.place.is_ours() {
                     self.notifier.status(report.to_string());
+                }
+                for error in &report.errors {
+                    self.complain(error, now);
                 }
             }
             Err(error) => self.complain(&error.context("a pass failed and is tried again"), now),

@@ -2,21 +2,22 @@
 
 use crate::collect::lock::Holder;
 use crate::doctor::finding::Finding;
-use crate::show::{duration, size};
+use crate::show::{printable, size};
 use std::path::{Path, PathBuf};
 
 /// A collector that is further behind misses its second.
-const LAG_WARN_NS: u64 = 5_000_000_000;
+const LAG_WARN_SECONDS: f64 = 5.0;
 
 /// And further than this, it does not catch up.
-const LAG_FAIL_NS: u64 = 60_000_000_000;
+const LAG_FAIL_SECONDS: f64 = 60.0;
 
-/// What the collector says of itself.
-#[derive(Debug, Clone, Copy, Default, serde::Deserialize)]
+/// What the collector says of itself at `/metrics/health`.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
 pub(crate) struct Health {
-    /// From the end of the newest interval that it has read to the present.
-    #[serde(default)]
-    pub(crate) lag_ns: Option<u64>,
+    /// What it finds wrong.
+    pub(crate) problems: Vec<String>,
+    /// Age of the oldest complete interval that is not read yet.
+    pub(crate) lag_seconds: f64,
 }
 
 /// An answer over HTTP.
@@ -49,15 +50,21 @@ pub(crate) fn running(bus: &Path, holder: Holder, answer: Option<&AnswerFacts>) 
     let Some(facts) = answer else { return findings };
     let url = &facts.url;
     findings.push(match &facts.answer {
-        Ok(Health { lag_ns: None }) => Finding::ok("collector-health", format!("{url} answers")),
-        Ok(Health { lag_ns: Some(lag) }) => {
-            let text = format!("{url} answers, {} behind", duration(*lag));
+        Ok(Health { problems, .. }) if !problems.is_empty() => Finding::fail(
+            "collector-health",
+            format!("{url} is not well: {}", printable(&problems.join("; "))),
+            "journalctl -u rondo-collector",
+        ),
+        Ok(Health { lag_seconds, .. }) => {
+            let text = format!("{url} answers, {lag_seconds:.1} s behind");
             let mend =
                 "journalctl -u rondo-collector says why: a slow disk, too little CPU, or too many series";
-            match *lag {
-                lag if lag > LAG_FAIL_NS => Finding::fail("collector-health", text, mend),
-                lag if lag > LAG_WARN_NS => Finding::warn("collector-health", text, mend),
-                _ => Finding::ok("collector-health", text),
+            if *lag_seconds > LAG_FAIL_SECONDS {
+                Finding::fail("collector-health", text, mend)
+            } else if *lag_seconds > LAG_WARN_SECONDS {
+                Finding::warn("collector-health", text, mend)
+            } else {
+                Finding::ok("collector-health", text)
             }
         }
         Err(reason) if facts.is_asked_for => Finding::fail(
@@ -160,13 +167,20 @@ mod tests {
         findings.iter().map(|finding| finding.level).collect()
     }
 
+    fn behind(lag_seconds: f64) -> Health {
+        Health {
+            lag_seconds,
+            ..Health::default()
+        }
+    }
+
     #[test]
     fn a_collector_that_is_away_silent_or_behind() {
-        let running = |holder, answer: Option<(bool, Result<Option<u64>, &str>)>| {
+        let running = |holder, answer: Option<(bool, Result<f64, &str>)>| {
             let facts = answer.map(|(is_asked_for, answer)| AnswerFacts {
                 url: "http://x".into(),
                 is_asked_for,
-                answer: answer.map(|lag_ns| Health { lag_ns }).map_err(str::to_owned),
+                answer: answer.map(behind).map_err(str::to_owned),
             });
             levels(&running(Path::new("/b"), holder, facts.as_ref()))
         };
@@ -187,16 +201,12 @@ mod tests {
             [Level::Ok, Level::Fail]
         );
         for (lag, level) in [
-            (None, Level::Ok),
-            (Some(LAG_WARN_NS), Level::Ok),
-            (Some(LAG_WARN_NS + 1), Level::Warn),
-            (Some(LAG_FAIL_NS + 1), Level::Fail),
+            (0.0, Level::Ok),
+            (LAG_WARN_SECONDS, Level::Ok),
+            (LAG_WARN_SECONDS + 1.0, Level::Warn),
+            (LAG_FAIL_SECONDS + 1.0, Level::Fail),
         ] {
-            assert_eq!(
-                running(runs, Some((false, Ok(lag)))),
-                [Level::Ok, level],
-                "{lag:?}"
-            );
+            assert_eq!(running(runs, Some((false, Ok(lag)))), [Level::Ok, level], "{lag}");
         }
     }
 

@@ -221,6 +221,8 @@ fn ask(url: &str) -> Result<Health, String> {
         // It is this host that is asked.
         .proxy(None)
         .max_redirects(0)
+        // 503 if it has problems, and then it says which.
+        .http_status_as_error(false)
         .build();
     let agent = ureq::Agent::new_with_config(config);
     let mut response = agent.get(url).call().map_err(|error| error.to_string())?;
