@@ -238,7 +238,7 @@ fn store(settings: &Settings, collector_uid: Option<u32>) -> StoreFacts {
         Ok(metadata) if metadata.is_dir() => StorePlace::Directory {
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid(),
-            used_bytes: used_bytes(path),
+            used_bytes: used_bytes(path, 0),
         },
         Ok(_) => StorePlace::NotADirectory,
         Err(_) => StorePlace::Missing,
@@ -255,19 +255,34 @@ fn store(settings: &Settings, collector_uid: Option<u32>) -> StoreFacts {
     }
 }
 
-/// What the files of a store take. A store's directory is flat.
-fn used_bytes(directory: &Path) -> u64 {
+/// Directories below a store's own that are looked into.
+const STORE_DEPTH_MAX: u32 = 3;
+
+/// What the files of a store take.
+fn used_bytes(directory: &Path, depth: u32) -> u64 {
     let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
-    let sizes = entries.filter_map(|entry| entry.metadata().ok());
-    sizes
-        .filter(std::fs::Metadata::is_file)
-        .map(|metadata| 512 * metadata.blocks())
-        .sum()
+    let bytes = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_file() => 512 * metadata.blocks(),
+        Ok(metadata) if metadata.is_dir() && depth < STORE_DEPTH_MAX => used_bytes(&entry.path(), depth + 1),
+        _ => 0,
+    };
+    entries.map(bytes).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_store_takes_what_its_files_take_also_in_directories() {
+        let store = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(store.path().join("a/b")).unwrap();
+        for file in ["one", "a/two", "a/b/three"] {
+            std::fs::write(store.path().join(file), vec![1; 8_192]).unwrap();
+        }
+        std::os::unix::fs::symlink("/", store.path().join("root")).unwrap();
+        assert_eq!(used_bytes(store.path(), 0), 3 * 8_192);
+    }
 
     #[test]
     fn of_equal_names_etc_wins_and_drop_ins_follow_the_file() {
