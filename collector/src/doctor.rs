@@ -12,8 +12,7 @@ mod slabs;
 
 use crate::cli::{Doctor, Format};
 use crate::collect::lock::Holder;
-use crate::collect::read_settings;
-use crate::collect::settings::Settings;
+use crate::collect::{Settings, read_settings};
 use crate::output::{stdout, write_json};
 use crate::run::Outcome;
 use finding::{Finding, Level};

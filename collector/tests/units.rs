@@ -3,7 +3,8 @@
 
 use clap::Parser;
 use rondo_collector::cli::{Cli, Command};
-use rondo_collector::collect::settings::{Key, Settings, Sources};
+use rondo_collector::collect::settings::Sources;
+use rondo_collector::collect::{Key, Settings};
 use std::path::{Path, PathBuf};
 
 fn read(name: &str) -> String {

@@ -1,7 +1,7 @@
 //! Arguments of what runs, and looks after, the collector.
 
 use super::{BusArgs, OutputArgs};
-use crate::collect::settings::Key;
+use crate::collect::Key;
 use crate::size::Size;
 use crate::span::Span;
 use clap::Args;

@@ -1,6 +1,6 @@
 //! Counts the slabs of a bus.
 
-use crate::collect::daemon::{Core, Report, Tick};
+use crate::collect::core::{Core, Report, Tick};
 use crate::collect::settings::Settings;
 use crate::show;
 use rondo_reader::{Bus, Limits, Liveness};

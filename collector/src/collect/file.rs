@@ -3,7 +3,7 @@
 //! A key that nobody knows is refused: it is most often one that was mistyped, and would be ignored
 //! in silence.
 
-use crate::collect::settings::Key;
+use crate::collect::key::Key;
 use toml::de::{DeTable, DeValue};
 
 /// What is wrong with the file.

@@ -1,14 +1,17 @@
 //! `rondo collect`: everything around the core that collects.
 //!
-//! - [`settings`] from flags, environment and [`mod@file`];
-//! - [`daemon`], the loop that drives a [`Core`] by the [`pace`] of a second, as [`watch`] and
+//! - [`settings`], each with a [`key`], from flags, environment and [`mod@file`];
+//! - [`mod@daemon`], the loop that drives a [`Core`] by the [`pace`] of a second, as [`watch`] and
 //!   [`signals`] tell it;
 //! - [`place`], the bus directory as this collector's own by [`lock`];
 //! - [`log`], kept [`quiet`], and [`notify`], what systemd is told.
 
 mod census;
+pub mod core;
 pub mod daemon;
 pub mod file;
+pub mod key;
+pub mod listen;
 pub mod lock;
 pub mod log;
 pub mod notify;
@@ -19,13 +22,15 @@ pub mod settings;
 pub mod signals;
 pub mod watch;
 
-pub use daemon::{Core, Report, Tick};
-pub use settings::{Listen, Settings};
+pub use self::core::{Core, Report, Tick};
+pub use key::Key;
+pub use listen::Listen;
+pub use settings::Settings;
 
 use crate::cli;
 use crate::run::Outcome;
 use anyhow::Context;
-use settings::{Key, Sources};
+use settings::Sources;
 use signals::Orders;
 use std::ffi::OsString;
 use std::path::Path;

@@ -5,125 +5,15 @@
 //! Nothing here touches the world: flags, variables and the file's text come in as values.
 
 use crate::collect::file::{self, FileError};
+use crate::collect::key::Key;
+use crate::collect::listen::Listen;
 use crate::size::Size;
 use crate::span::Span;
 use rondo_reader::Limits;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
-
-/// Next to the 9090 to 9099 where Prometheus and its companions listen, and not one of them.
-const DEFAULT_LISTEN: &str = "127.0.0.1:9190";
-
-/// A setting. In a file it is called [`Key::name`], as a flag `--` and that with hyphens, in the environment `RONDO_`
-/// and that in capitals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Key {
-    /// Directory of the slabs.
-    Bus,
-    /// Directory of the store.
-    Store,
-    /// How much disk the store takes.
-    StoreBudget,
-    /// Where to answer HTTP.
-    Listen,
-    /// How long a slab stays after it is stored.
-    Keep,
-    /// Largest slab that is read.
-    SlabMax,
-    /// Slabs of one user.
-    SlabsPerUid,
-    /// Bytes of all of them.
-    BytesPerUid,
-    /// Series of all of them.
-    SeriesPerUid,
-}
-
-impl Key {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Bus,
-        Self::Store,
-        Self::StoreBudget,
-        Self::Listen,
-        Self::Keep,
-        Self::SlabMax,
-        Self::SlabsPerUid,
-        Self::BytesPerUid,
-        Self::SeriesPerUid,
-    ];
-
-    /// Its name in a file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Bus => "bus",
-            Self::Store => "store",
-            Self::StoreBudget => "store_budget",
-            Self::Listen => "listen",
-            Self::Keep => "keep",
-            Self::SlabMax => "slab_max",
-            Self::SlabsPerUid => "slabs_per_uid",
-            Self::BytesPerUid => "bytes_per_uid",
-            Self::SeriesPerUid => "series_per_uid",
-        }
-    }
-
-    /// Its variable in the environment.
-    pub fn variable(self) -> String {
-        format!("RONDO_{}", self.name().to_uppercase())
-    }
-
-    /// Its flag.
-    pub fn flag(self) -> String {
-        format!("--{}", self.name().replace('_', "-"))
-    }
-}
-
-/// Where the collector answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// HTTP over TCP.
-    Tcp(SocketAddr),
-    /// HTTP over a unix socket.
-    Unix(PathBuf),
-    /// Nowhere.
-    Nowhere,
-}
-
-impl Listen {
-    /// Whether other hosts may reach it.
-    pub fn is_exposed(&self) -> bool {
-        matches!(self, Self::Tcp(address) if !address.ip().to_canonical().is_loopback())
-    }
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.strip_prefix("unix:") {
-            _ if text == "none" => Ok(Self::Nowhere),
-            Some(path) if !path.is_empty() => Ok(Self::Unix(path.into())),
-            _ => text.parse().map(Self::Tcp).map_err(|_| {
-                format!("`{text}` is not ADDRESS:PORT with a numeric address, such as {DEFAULT_LISTEN} or [::1]:9190, nor unix:PATH, nor none")
-            }),
-        }
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Nowhere => f.write_str("none"),
-        }
-    }
-}
 
 /// The settings of a collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -292,15 +182,11 @@ impl Draft {
             Some(store) => store,
             None => default_store(sources).ok_or(SettingsError::NoStore)?,
         };
-        let listen = self.listen.unwrap_or_else(|| {
-            // The constant is an address, as a test sees to.
-            DEFAULT_LISTEN.parse().unwrap_or(Listen::Nowhere)
-        });
         Ok(Settings {
             bus: self.bus.unwrap_or_else(|| rondo_writer::DEFAULT_BUS.into()),
             store,
             store_budget_bytes: self.store_budget_bytes.unwrap_or(2 << 30),
-            listen,
+            listen: self.listen.unwrap_or_default(),
             keep: self.keep.unwrap_or(DEFAULT_KEEP),
             limits: self.limits,
         })
@@ -478,26 +364,5 @@ mod tests {
             (Duration::from_secs(5), 3)
         );
         assert_eq!((&next.bus, &next.listen), (&old.bus, &old.listen));
-    }
-
-    #[test]
-    fn only_loopback_and_sockets_are_private() {
-        for (listen, is_exposed) in [
-            ("127.0.0.1:1", false),
-            ("127.8.0.1:1", false),
-            ("[::1]:1", false),
-            ("[::ffff:127.0.0.1]:1", false),
-            ("unix:/x", false),
-            ("none", false),
-            ("0.0.0.0:1", true),
-            ("[::]:1", true),
-            ("10.0.0.1:1", true),
-        ] {
-            assert_eq!(
-                listen.parse::<Listen>().unwrap().is_exposed(),
-                is_exposed,
-                "{listen}"
-            );
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::age::{ended_ago, silent_ns};
 use crate::collect::lock::{FILE_NAME, Holder, holder};
-use crate::collect::settings::{Listen, Settings};
+use crate::collect::{Listen, Settings};
 use crate::doctor::bus::{BusFacts, Place, SpaceFacts};
 use crate::doctor::collector::{AnswerFacts, Health, StoreFacts, StorePlace};
 use crate::doctor::host::{HostFacts, parse_remove_ipc, parse_uid_min};
