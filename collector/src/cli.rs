@@ -5,10 +5,13 @@ use crate::span::Span;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+mod daemon;
+pub use daemon::{Collect, Doctor, Free, Gc};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  all went well
-  1  nothing matched, or `verify` has findings
+  1  nothing matched, `verify` has findings, or a check of `doctor` failed
   2  wrong usage, or an error";
 
 const LS_EXAMPLES: &str = "\
@@ -71,6 +74,38 @@ The machines are processes that measure themselves. Half-way one of them, if the
 in which every series that is recorded at each tick has a value; points are expected from a machine's first tick to
 its last, as it reported them. The slabs stay on the bus until the next demo. Exit code 1 if a point is missing.";
 
+const COLLECT_EXAMPLES: &str = "\
+Examples:
+  rondo collect                                   the default bus, 2 GiB of store, HTTP on 127.0.0.1:9190
+  rondo collect --bus /run/rondo --store-budget 20GiB
+  rondo collect --listen unix:/run/rondo-collector/http.sock
+  rondo collect --config /etc/rondo/collector.toml
+
+Each setting is also a variable, RONDO_STORE_BUDGET=20GiB, and a key of the file, store_budget = \"20GiB\". Flags come
+before the environment, that before the file. SIGTERM and SIGINT store what is complete and end it, a second one ends it at
+once; SIGHUP reads the file again: keep and the limits change, anything else needs a restart. RONDO_LOG is the level of
+its log on standard error.";
+
+const GC_EXAMPLES: &str = "\
+Examples:
+  rondo gc                             what could go, and why
+  rondo gc --remove                    removes it
+  rondo gc --remove --min-free 20%     the oldest, until a fifth of the file system is free
+  rondo gc --remove --older-than 10m
+
+Takes slabs whose writer is gone, and files that writers which died while making a slab left behind; never a live slab. While a
+collector is on the bus, what ended in the last two minutes is left to it, unless --force is given. Exit code 1 if
+--min-free cannot be met.";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  rondo doctor                         the default bus and store
+  rondo doctor --bus /run/rondo --store /var/lib/rondo
+  rondo doctor --url http://127.0.0.1:9190
+  rondo doctor -o json | jq '.findings[] | select(.level != \"ok\")'
+
+Run it as the collector's user, or as root: other users see less. Exit code 1 if a check fails; warnings are no failure.";
+
 /// Reads what machines record, from shared memory.
 #[derive(Debug, Parser)]
 #[command(name = "rondo", version, after_help = EXIT_CODES, max_term_width = 120)]
@@ -95,6 +130,15 @@ pub enum Command {
     /// Check slabs against every rule of the format
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verify),
+    /// Collect what all machines record, each second, into a store of fixed size
+    #[command(after_help = COLLECT_EXAMPLES)]
+    Collect(Collect),
+    /// Remove slabs that no one owns
+    #[command(after_help = GC_EXAMPLES)]
+    Gc(Gc),
+    /// Find what is wrong with the bus, the store and the collector, and say what mends it
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(Doctor),
     /// Measure what a record costs on this machine
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),

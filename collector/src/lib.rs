@@ -7,23 +7,30 @@
 //! - `info`: all about one slab;
 //! - `query`: the points of the series that a [`Selector`] takes, as a table, as CSV, or as the JSON
 //!   of `spec/json.md`;
-//! - `verify`: the rules of the format that slabs break.
+//! - `verify`: the rules of the format that slabs break;
+//! - [`collect`]: the daemon, of which `gc` clears up the bus and `doctor` finds what ails it.
 //!
 //! Nothing here writes to a slab.
 #![forbid(unsafe_code)]
 
+mod age;
 pub mod bench;
 pub mod cli;
+pub mod collect;
 pub mod demo;
+mod doctor;
+mod gc;
 mod info;
 mod json;
 mod ls;
+mod ofd;
 mod output;
 pub mod query;
 
 mod run;
 mod selector;
 mod show;
+mod size;
 mod span;
 pub mod store;
 mod target;
@@ -32,4 +39,5 @@ mod verify;
 pub use json::slab_json;
 pub use run::{Outcome, run};
 pub use selector::{Selector, SelectorError};
+pub use size::Size;
 pub use span::Span;

@@ -1,7 +1,7 @@
 //! From arguments to a command.
 
 use crate::cli::{Cli, Command};
-use crate::{bench, demo, info, ls, query, verify};
+use crate::{bench, collect, demo, doctor, gc, info, ls, query, verify};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// How a command ended, if not with an error.
@@ -9,7 +9,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 pub enum Outcome {
     /// There was something to print, or nothing to find.
     Done,
-    /// `verify` has findings, or nothing matched.
+    /// `verify` has findings, nothing matched, or a check of `doctor` failed.
     Found,
 }
 
@@ -25,6 +25,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Info(args) => info::run(args),
         Command::Query(args) => query::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::Collect(args) => collect::command(args),
+        Command::Gc(args) => gc::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::command(args),
         Command::Demo(args) => demo::command(args),
         Command::DemoMachine(args) => demo::machine::run(&args.bus, &args.instance, args.seconds),
