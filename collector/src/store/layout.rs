@@ -222,6 +222,20 @@ impl Layout {
         }
     }
 
+    /// The layout of some of its series only (ascending indices in range).
+    #[must_use]
+    pub fn project(&self, series: &[usize]) -> Self {
+        let kept = series
+            .iter()
+            .filter_map(|&index| self.series.get(index).cloned())
+            .collect();
+        let columns = series
+            .iter()
+            .filter_map(|&index| self.columns.get(index).copied())
+            .collect();
+        Self::with_columns(self.tier, self.interval_ns, self.functions, kept, columns)
+    }
+
     /// Number of the tier: 0 for what slabs hold.
     pub fn tier(&self) -> u8 {
         self.tier

@@ -3,6 +3,7 @@
 //! A [`Run`] is consecutive rows of one slab in one tier; its [`Layout`] says which series they are of and
 //! which words each has.
 
+pub mod archive;
 mod layout;
 mod run;
 

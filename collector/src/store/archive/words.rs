@@ -1,0 +1,466 @@
+//! A column of words, in the smallest of a few codings.
+//!
+//! All codings but LEB128 heads have a length that follows from their head and the number of rows, so a
+//! reader steps over a column without decoding it. What nothing shrinks costs a byte more than it is.
+
+use super::bits::{pack, packed_len, unpack, width_of};
+use super::input::{Input, Malformed, varint_len, zigzag};
+use crate::store::write_varint;
+use rondo_shm_layout::SENTINEL;
+
+/// Powers of ten that decimals are scaled by.
+const POWERS: [f64; 7] = [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6];
+/// Instead of a power: the words are whole numbers themselves.
+const INTEGER: u8 = 7;
+/// Greatest number up to which all whole numbers are doubles.
+const WHOLE_MAX: u64 = 1 << 53;
+/// Bit of the tag: a bitmap says which rows hold the sentinel.
+const HAS_SENTINELS: u8 = 0x40;
+
+/// How the words that are not the sentinel are coded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    /// As they are.
+    Raw,
+    /// All the same.
+    Constant(u64),
+    /// Whole numbers, or doubles that are whole numbers divided by a power of ten: what each is above `base`.
+    Offset { scale: u8, base: i64, width: u32 },
+    /// The same, of the differences between one and the next.
+    Delta {
+        scale: u8,
+        first: i64,
+        base: i64,
+        width: u32,
+    },
+    /// What each and the one before it have not in common, without the low bits that are always in common.
+    Xor { first: u64, shift: u32, width: u32 },
+    /// There are none.
+    Nothing,
+}
+
+/// Appends a column.
+pub(super) fn encode(bytes: &mut Vec<u8>, words: &[u64], is_integer: bool) {
+    let sentinel_count = words.iter().filter(|&&word| word == SENTINEL).count();
+    if sentinel_count == 0 {
+        return encode_present(bytes, 0, &[], words, is_integer);
+    }
+    if sentinel_count == words.len() {
+        return Coding::Nothing.write(bytes, 0, &[], &[]);
+    }
+    let mut bitmap = Vec::new();
+    pack(
+        &mut bitmap,
+        1,
+        words.iter().map(|&word| u64::from(word == SENTINEL)),
+    );
+    let present: Vec<u64> = words.iter().copied().filter(|&word| word != SENTINEL).collect();
+    encode_present(bytes, HAS_SENTINELS, &bitmap, &present, is_integer);
+}
+
+fn encode_present(bytes: &mut Vec<u8>, flag: u8, bitmap: &[u8], words: &[u64], is_integer: bool) {
+    let mut best = Coding::Raw;
+    let mut consider = |coding: Coding| {
+        if coding.len(words.len()) < best.len(words.len()) {
+            best = coding;
+        }
+    };
+    let or = words.windows(2).fold(0, |or, pair| or | pair[0] ^ pair[1]);
+    let first = words.first().copied().unwrap_or(0);
+    if or == 0 {
+        consider(Coding::Constant(first));
+    }
+    let shift = or.trailing_zeros().min(63);
+    consider(Coding::Xor {
+        first,
+        shift,
+        width: width_of(or >> shift),
+    });
+    let scale = if is_integer {
+        Some(INTEGER)
+    } else {
+        scale_of(words)
+    };
+    if let Some(scale) = scale {
+        let [offset, delta] = integers(scale, words);
+        consider(offset);
+        consider(delta);
+    }
+    best.write(bytes, flag, bitmap, words);
+}
+
+/// The least power of ten that makes whole numbers of all of them.
+fn scale_of(words: &[u64]) -> Option<u8> {
+    let mut scale = 0;
+    for &word in words {
+        while whole(word, scale).is_none() {
+            scale += 1;
+            if usize::from(scale) == POWERS.len() {
+                return None;
+            }
+        }
+    }
+    // A greater power may be too great for those before.
+    words
+        .iter()
+        .all(|&word| whole(word, scale).is_some())
+        .then_some(scale)
+}
+
+/// The whole number that stands for `word`, if exactly this word comes back from it.
+fn whole(word: u64, scale: u8) -> Option<i64> {
+    let Some(power) = POWERS.get(usize::from(scale)) else {
+        return Some(word.cast_signed());
+    };
+    let scaled = f64::from_bits(word) * power;
+    let whole = (scaled + 0.5f64.copysign(scaled)) as i64;
+    (whole.unsigned_abs() <= WHOLE_MAX && word_of(whole, scale) == word).then_some(whole)
+}
+
+fn word_of(whole: i64, scale: u8) -> u64 {
+    match POWERS.get(usize::from(scale)) {
+        Some(power) => (whole as f64 / power).to_bits(),
+        None => whole.cast_unsigned(),
+    }
+}
+
+/// Both ways to code whole numbers.
+fn integers(scale: u8, words: &[u64]) -> [Coding; 2] {
+    let values = || words.iter().filter_map(|&word| whole(word, scale));
+    let spread = |least: i64, greatest: i64| width_of(greatest.wrapping_sub(least).cast_unsigned());
+    let (least, greatest) = bounds(values());
+    let offset = Coding::Offset {
+        scale,
+        base: least,
+        width: spread(least, greatest),
+    };
+    let (least, greatest) = bounds(values().zip(values().skip(1)).map(|(a, b)| b.wrapping_sub(a)));
+    let delta = Coding::Delta {
+        scale,
+        first: values().next().unwrap_or(0),
+        base: least,
+        width: spread(least, greatest),
+    };
+    [offset, delta]
+}
+
+fn bounds(values: impl Iterator<Item = i64>) -> (i64, i64) {
+    values
+        .fold(None, |bounds, value| match bounds {
+            None => Some((value, value)),
+            Some((least, greatest)) => Some((value.min(least), value.max(greatest))),
+        })
+        .unwrap_or((0, 0))
+}
+
+impl Coding {
+    /// Bytes of the tag and the numbers after it, without the bitmap.
+    fn head_len(self) -> usize {
+        1 + match self {
+            Self::Raw | Self::Nothing => 0,
+            Self::Constant(_) => 8,
+            Self::Offset { base, .. } => 1 + varint_len(zigzag(base)),
+            Self::Delta { first, base, .. } => 1 + varint_len(zigzag(first)) + varint_len(zigzag(base)),
+            Self::Xor { .. } => 10,
+        }
+    }
+
+    /// Bytes after the head.
+    fn payload_len(self, count: usize) -> usize {
+        match self {
+            Self::Raw => 8 * count,
+            Self::Constant(_) | Self::Nothing => 0,
+            Self::Offset { width, .. } => packed_len(count, width),
+            Self::Delta { width, .. } | Self::Xor { width, .. } => packed_len(count.saturating_sub(1), width),
+        }
+    }
+
+    fn len(self, count: usize) -> usize {
+        self.head_len() + self.payload_len(count)
+    }
+
+    fn write(self, bytes: &mut Vec<u8>, flag: u8, bitmap: &[u8], words: &[u64]) {
+        let tag = match self {
+            Self::Raw => 0,
+            Self::Constant(_) => 1,
+            Self::Offset { scale, .. } => 2 | scale << 3,
+            Self::Delta { scale, .. } => 3 | scale << 3,
+            Self::Xor { .. } => 4,
+            Self::Nothing => 5,
+        };
+        bytes.push(tag | flag);
+        bytes.extend_from_slice(bitmap);
+        let pairs = words.iter().zip(words.get(1..).unwrap_or_default());
+        match self {
+            Self::Raw => words
+                .iter()
+                .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes())),
+            Self::Constant(word) => bytes.extend_from_slice(&word.to_le_bytes()),
+            Self::Offset { scale, base, width } => {
+                bytes.push(width as u8);
+                write_varint(bytes, zigzag(base));
+                let above = |&word| {
+                    whole(word, scale)
+                        .unwrap_or(base)
+                        .wrapping_sub(base)
+                        .cast_unsigned()
+                };
+                pack(bytes, width, words.iter().map(above));
+            }
+            Self::Delta {
+                scale,
+                first,
+                base,
+                width,
+            } => {
+                bytes.push(width as u8);
+                write_varint(bytes, zigzag(first));
+                write_varint(bytes, zigzag(base));
+                let whole = |word: &u64| whole(*word, scale).unwrap_or(0);
+                let above = |(a, b)| whole(b).wrapping_sub(whole(a)).wrapping_sub(base).cast_unsigned();
+                pack(bytes, width, pairs.map(above));
+            }
+            Self::Xor { first, shift, width } => {
+                bytes.extend_from_slice(&[shift as u8, width as u8]);
+                bytes.extend_from_slice(&first.to_le_bytes());
+                pack(bytes, width, pairs.map(|(a, b)| (a ^ b) >> shift));
+            }
+            Self::Nothing => {}
+        }
+    }
+
+    fn read(tag: u8, input: &mut Input<'_>) -> Result<Self, Malformed> {
+        let scale = tag >> 3 & 7;
+        let width = |input: &mut Input<'_>| match input.u8()? {
+            width @ 0..=64 => Ok(u32::from(width)),
+            _ => Err(Malformed("a number is wider than 64 bits")),
+        };
+        let coding = match tag & 7 {
+            0 => Self::Raw,
+            1 => Self::Constant(input.u64()?),
+            2 => Self::Offset {
+                scale,
+                width: width(input)?,
+                base: input.signed()?,
+            },
+            3 => Self::Delta {
+                scale,
+                width: width(input)?,
+                first: input.signed()?,
+                base: input.signed()?,
+            },
+            4 => Self::Xor {
+                shift: width(input)?,
+                width: width(input)?,
+                first: input.u64()?,
+            },
+            5 => Self::Nothing,
+            _ => return Err(Malformed("a column has an unknown coding")),
+        };
+        match coding {
+            Self::Xor { shift, width, .. } if shift + width > 64 => {
+                Err(Malformed("a number is wider than 64 bits"))
+            }
+            Self::Offset { .. } | Self::Delta { .. } => Ok(coding),
+            _ if scale != 0 => Err(Malformed("a column has an unknown coding")),
+            _ => Ok(coding),
+        }
+    }
+
+    /// Appends the words.
+    fn expand(self, payload: &[u8], count: usize, words: &mut Vec<u64>) {
+        match self {
+            Self::Raw => words.extend(unpack(payload, 64).take(count)),
+            Self::Constant(word) => words.extend(std::iter::repeat_n(word, count)),
+            Self::Offset { scale, base, width } => {
+                let word = |above: u64| word_of(base.wrapping_add(above.cast_signed()), scale);
+                words.extend(unpack(payload, width).take(count).map(word));
+            }
+            Self::Delta {
+                scale,
+                first,
+                base,
+                width,
+            } => {
+                let mut next = first;
+                words.extend(unpack(payload, width).take(count).map(|above| {
+                    let word = word_of(next, scale);
+                    next = next.wrapping_add(base).wrapping_add(above.cast_signed());
+                    word
+                }));
+            }
+            Self::Xor { first, shift, width } => {
+                let mut next = first;
+                words.extend(unpack(payload, width).take(count).map(|differing| {
+                    let word = next;
+                    // Beyond 63 there is nothing to shift.
+                    next ^= differing.checked_shl(shift).unwrap_or(0);
+                    word
+                }));
+            }
+            Self::Nothing => words.extend(std::iter::repeat_n(SENTINEL, count)),
+        }
+    }
+}
+
+/// A column's head and the bytes of its words.
+struct Parsed<'a> {
+    coding: Coding,
+    bitmap: Option<&'a [u8]>,
+    count: usize,
+    payload: &'a [u8],
+}
+
+fn parse<'a>(input: &mut Input<'a>, rows: usize) -> Result<Parsed<'a>, Malformed> {
+    let tag = input.u8()?;
+    let has_sentinels = tag & HAS_SENTINELS != 0;
+    let bitmap = has_sentinels
+        .then(|| input.take(packed_len(rows, 1)))
+        .transpose()?;
+    let sentinel_count: u64 = bitmap.map_or(0, |bitmap| unpack(bitmap, 1).take(rows).sum());
+    let count = rows - sentinel_count as usize;
+    let coding = Coding::read(tag & !HAS_SENTINELS, input)?;
+    let payload = input.take(coding.payload_len(count))?;
+    Ok(Parsed {
+        coding,
+        bitmap,
+        count,
+        payload,
+    })
+}
+
+/// Replaces `words` by those of a column.
+pub(super) fn decode(input: &mut Input<'_>, rows: usize, words: &mut Vec<u64>) -> Result<(), Malformed> {
+    let parsed = parse(input, rows)?;
+    words.clear();
+    parsed.coding.expand(parsed.payload, parsed.count, words);
+    if let Some(bitmap) = parsed.bitmap {
+        let mut present = std::mem::take(words).into_iter();
+        words.extend(unpack(bitmap, 1).take(rows).map(|is_sentinel| match is_sentinel {
+            0 => present.next().unwrap_or(SENTINEL),
+            _ => SENTINEL,
+        }));
+    }
+    Ok(())
+}
+
+/// Steps over a column.
+pub(super) fn skip(input: &mut Input<'_>, rows: usize) -> Result<(), Malformed> {
+    parse(input, rows).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encoded(words: &[u64], is_integer: bool) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        encode(&mut bytes, words, is_integer);
+        bytes
+    }
+
+    fn decoded(bytes: &[u8], rows: usize) -> Vec<u64> {
+        let mut words = vec![7];
+        let mut input = Input(bytes);
+        decode(&mut input, rows, &mut words).unwrap();
+        input.end().unwrap();
+        words
+    }
+
+    fn floats(values: &[f64]) -> Vec<u64> {
+        values.iter().map(|value| value.to_bits()).collect()
+    }
+
+    fn any_word() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            any::<u64>(),
+            Just(SENTINEL),
+            (-1000i64..1000).prop_map(i64::cast_unsigned),
+            (-1000i32..1000).prop_map(|n| f64::from(n).to_bits()),
+            (-100_000i32..100_000, 0usize..7).prop_map(|(n, k)| (f64::from(n) / POWERS[k]).to_bits()),
+            any::<f64>().prop_map(f64::to_bits),
+            prop_oneof![
+                Just(-0.0),
+                Just(f64::INFINITY),
+                Just(f64::NAN),
+                Just(9007199254740993.0)
+            ]
+            .prop_map(f64::to_bits),
+        ]
+    }
+
+    proptest! {
+        /// Alike or not, whole or not: not a bit may change.
+        #[test]
+        fn columns_come_back(
+            words in prop_oneof![
+                prop::collection::vec(any_word(), 0..70),
+                (any_word(), 0usize..70).prop_map(|(word, n)| vec![word; n]),
+                (prop::collection::vec((-50i32..50, any::<bool>()), 0..70), 0usize..7).prop_map(|(steps, k)| {
+                    let word = |n: i32| (f64::from(n) / POWERS[k]).to_bits();
+                    steps.into_iter().map(|(n, gap)| if gap { SENTINEL } else { word(n) }).collect()
+                }),
+            ],
+            is_integer: bool,
+        ) {
+            let bytes = encoded(&words, is_integer);
+            prop_assert!(bytes.len() <= 1 + 8 * words.len());
+            prop_assert_eq!(decoded(&bytes, words.len()), words.clone());
+            let mut input = Input(&bytes);
+            skip(&mut input, words.len()).unwrap();
+            prop_assert_eq!(input.end(), Ok(()));
+        }
+
+        #[test]
+        fn any_bytes_are_a_column_or_malformed(bytes in prop::collection::vec(any::<u8>(), 0..100), rows in 0usize..2000) {
+            let mut words = Vec::new();
+            let result = decode(&mut Input(&bytes), rows, &mut words);
+            prop_assert!(result.is_err() || words.len() == rows);
+            prop_assert_eq!(skip(&mut Input(&bytes), rows), result);
+        }
+    }
+
+    /// What the common kinds of series cost for 30 rows.
+    #[test]
+    fn common_columns_are_small() {
+        let column = |of: &dyn Fn(u32) -> f64| {
+            encoded(&(0..30).map(|n| of(n).to_bits()).collect::<Vec<_>>(), false).len()
+        };
+        assert_eq!(column(&|_| 42.0), 3);
+        assert_eq!(column(&|_| std::f64::consts::PI), 9);
+        assert_eq!(column(&|n| 0.25 * f64::from(n)), 4);
+        assert_eq!(column(&|n| f64::from(n * n % 7) / 10.0), 3 + 12);
+        assert!(column(&|n| f64::from(n).sqrt()) <= 1 + 8 * 30);
+        let counter: Vec<u64> = (0..30).map(|n| 10_000_000 + 250 * n).collect();
+        assert_eq!(encoded(&counter, true).len(), 8);
+        assert_eq!(encoded(&[SENTINEL; 30], false), [5]);
+        assert_eq!(
+            encoded(&floats(&[1.0, f64::from_bits(SENTINEL), 1.0]), false).len(),
+            4
+        );
+    }
+
+    /// Each coding as the page has it, so that a change of one is a change of the format.
+    #[test]
+    fn codings_are_those_of_the_page() {
+        assert_eq!(encoded(&[], true), [0]);
+        assert_eq!(
+            encoded(&floats(&[0.5, 0.7, 0.6]), false),
+            [2 | 1 << 3, 2, 10, 0b01_10_00]
+        );
+        assert_eq!(
+            encoded(&[100, 200, 301, 401], true),
+            [3 | 7 << 3, 1, 200, 1, 200, 1, 0b010]
+        );
+        assert_eq!(
+            encoded(&[u64::MAX, SENTINEL], true),
+            [2 | 7 << 3 | 0x40, 0b10, 0, 1]
+        );
+        let alike = floats(&[1.0 / 3.0, 1.0 / 3.0, -1.0 / 3.0]);
+        let mut expected = vec![4, 63, 1];
+        expected.extend(alike[0].to_le_bytes());
+        expected.push(0b10);
+        assert_eq!(encoded(&alike, false), expected);
+    }
+}
