@@ -245,7 +245,7 @@ impl Machine {
         let series: Arc<[StoredSeries]> = slab
             .series()
             .iter()
-            .map(|series| StoredSeries::from(&**series))
+            .map(|series| StoredSeries::from(series))
             .collect();
         let shape = series[2].buckets.unwrap();
         let functions = [Functions::default(), Functions(15), Functions::default()];

@@ -127,12 +127,13 @@ impl Bus {
     /// As [`Self::open`]; nothing has changed then.
     pub fn rescan(&mut self) -> Result<Changes, Error> {
         let (present, mut candidates) = self.list()?;
-        let mut changes = Changes::default();
-        changes.removed = self
+        let gone = self
             .slabs
-            .extract_if(.., |name, slab| slab.is_lost() || !present.contains(name))
-            .map(|(_, slab)| *slab)
-            .collect();
+            .extract_if(.., |name, slab| slab.is_lost() || !present.contains(name));
+        let mut changes = Changes {
+            removed: gone.map(|(_, slab)| *slab).collect(),
+            added: Vec::new(),
+        };
         candidates.sort_by(|a, b| (a.birth, &a.name).cmp(&(b.birth, &b.name)));
         self.refused.clear();
         self.refused_count = 0;

@@ -7,6 +7,7 @@
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
 //! | [`json`] | comparing and printing what they print |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
+//! | [`simulation`] | machines of simulated time, and what a collector has to make of them |
 //! | [`skip`] | saying that a test cannot run here |
 #![allow(
     clippy::unwrap_used,
@@ -20,5 +21,6 @@ pub mod json;
 mod later;
 pub mod raw;
 pub mod rows;
+pub mod simulation;
 pub mod skip;
 pub mod vectors;

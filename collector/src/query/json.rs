@@ -134,10 +134,18 @@ impl From<&SeriesAnswer> for SeriesJson {
             unit: series.unit.as_str().to_owned(),
             help: series.help.clone(),
             labels: pairs(&series.labels),
-            parts: answer.parts.iter().map(|part| PartJson::new(answer, part)).collect(),
+            parts: answer
+                .parts
+                .iter()
+                .map(|part| PartJson::new(answer, part))
+                .collect(),
             points: answer
                 .points_by_part()
-                .flat_map(|(part, points)| points.iter().map(move |point| PointJson::new(answer, part, point)))
+                .flat_map(|(part, points)| {
+                    points
+                        .iter()
+                        .map(move |point| PointJson::new(answer, part, point))
+                })
                 .collect(),
         }
     }
@@ -145,7 +153,9 @@ impl From<&SeriesAnswer> for SeriesJson {
 
 impl PartJson {
     fn new(answer: &SeriesAnswer, part: &Part) -> Self {
-        let names = Functions::ALL.iter().filter(|(_, bit)| part.functions.0 & bit != 0);
+        let names = Functions::ALL
+            .iter()
+            .filter(|(_, bit)| part.functions.0 & bit != 0);
         Self {
             tier: part.tier,
             step_ns: part.step_ns,
@@ -173,7 +183,8 @@ impl PointJson {
             average: unless_plain(point.average()).filter(|_| !kind.is_distribution()),
             count: match kind {
                 Kind::Distribution | Kind::Histogram => row.total,
-                _ => Some(u64::from(row.known)).filter(|_| part.tier > 0 && part.functions.has(Functions::COUNT)),
+                _ => Some(u64::from(row.known))
+                    .filter(|_| part.tier > 0 && part.functions.has(Functions::COUNT)),
             },
             sum: unless_plain(row.sum),
             min: unless_plain(row.min),

@@ -25,8 +25,9 @@ mod params;
 mod plan;
 mod quantile;
 mod read;
+mod stored;
 
-pub use answer::{Answer, Part, Point, SeriesAnswer};
+pub use answer::{Answer, Part, Point, SeriesAnswer, Value};
 pub(crate) use command::run;
 pub use input::{LiveSlab, RunFilter, RunHead, SeriesRows, StoredRuns};
 pub use join::{Level, Row, join};

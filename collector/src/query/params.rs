@@ -127,7 +127,11 @@ pub fn parse_quantiles(text: &str) -> Result<Vec<f64>, String> {
 /// # Errors
 /// That it is none.
 pub fn parse_quantile(text: &str) -> Result<f64, String> {
-    let quantile = text.trim().parse().ok().filter(|quantile| (0.0..=1.0).contains(quantile));
+    let quantile = text
+        .trim()
+        .parse()
+        .ok()
+        .filter(|quantile| (0.0..=1.0).contains(quantile));
     quantile.ok_or_else(|| format!("{text:?} is no quantile: write a number from 0 to 1, such as 0.99"))
 }
 
@@ -138,7 +142,9 @@ impl FromStr for Tier {
         match (text, text.parse::<u8>()) {
             ("auto", _) => Ok(Self::Auto),
             (_, Ok(number @ 0..=7)) => Ok(Self::Number(number)),
-            _ => Err(format!("{text:?} is no tier: write auto, or a number from 0 (what slabs hold) to 7")),
+            _ => Err(format!(
+                "{text:?} is no tier: write auto, or a number from 0 (what slabs hold) to 7"
+            )),
         }
     }
 }
@@ -158,20 +164,42 @@ mod tests {
         ] {
             assert_eq!(parse_time(text), Ok(ns), "{text}");
         }
-        for wrong in ["", "now", "-1", "1.", ".5", "1e3", "1.0000000001", "999999999999", "1970-01-01"] {
+        for wrong in [
+            "",
+            "now",
+            "-1",
+            "1.",
+            ".5",
+            "1e3",
+            "1.0000000001",
+            "999999999999",
+            "1970-01-01",
+        ] {
             assert!(parse_time(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn parameters_become_a_request() {
-        let pairs = [("series", "a{b=\"c\"}"), ("instance", "vm-1"), ("end", "100"), ("range", "1m"), ("tier", "1"), ("quantile", "0.5,1")];
+        let pairs = [
+            ("series", "a{b=\"c\"}"),
+            ("instance", "vm-1"),
+            ("end", "100"),
+            ("range", "1m"),
+            ("tier", "1"),
+            ("quantile", "0.5,1"),
+        ];
         let params = Params::from_pairs(pairs).unwrap();
         let request = params.request(5, Limits::default());
         assert_eq!(request.range, 40_000_000_000..100_000_000_000);
-        assert_eq!((request.tier, request.quantiles.as_slice()), (Tier::Number(1), &[0.5, 1.0][..]));
+        assert_eq!(
+            (request.tier, request.quantiles.as_slice()),
+            (Tier::Number(1), &[0.5, 1.0][..])
+        );
         assert_eq!(request.selector.exact("instance"), Some("vm-1"));
-        let open = Params::from_pairs([("range", "1s")]).unwrap().request(5_000_000_000, Limits::default());
+        let open = Params::from_pairs([("range", "1s")])
+            .unwrap()
+            .request(5_000_000_000, Limits::default());
         assert_eq!(open.range, 4_000_000_000..Request::ALL_TIME.end);
         for (name, value, message) in [
             ("series", "a{", "series: expected"),

@@ -58,7 +58,7 @@ pub(super) enum Place<K> {
 pub(super) struct SeriesPlan {
     pub(super) source: usize,
     pub(super) series: Arc<StoredSeries>,
-    pub(super) in_slab: Option<Arc<Series>>,
+    pub(super) in_slab: Option<Series>,
     /// Numbers of a piece of the source, and of the series in it.
     pub(super) rows: Vec<(usize, usize)>,
 }
@@ -204,7 +204,7 @@ impl<'a, S: StoredRuns + ?Sized> Plan<'a, S> {
                     known.insert((&series.name, &series.labels), found.len());
                     found.push(SeriesPlan {
                         source: number,
-                        series: Arc::new(StoredSeries::from(&**series)),
+                        series: Arc::new(StoredSeries::from(series)),
                         in_slab: Some(series.clone()),
                         rows: Vec::new(),
                     });

@@ -6,6 +6,7 @@
 use super::layout::{Column, Layout};
 use rondo_reader::Slab;
 use rondo_shm_layout::{Labels, SENTINEL};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What a stored point of tier 0 is. Of other tiers, [`Run::known`] is how many points of tier 0 were known.
@@ -244,6 +245,24 @@ impl Run {
         self.known.extend_from_slice(known);
         self.words.extend_from_slice(words);
         self.buckets.extend(buckets);
+    }
+
+    /// Some of its rows, as a run of their own.
+    #[must_use]
+    pub fn slice(&self, rows: Range<usize>) -> Self {
+        fn of<T: Clone>(values: &[T], rows: &Range<usize>, width: usize) -> Vec<T> {
+            values[rows.start * width..rows.end * width].to_vec()
+        }
+        let layout = &self.layout;
+        Self {
+            start_ns: self.row_ns(rows.start),
+            known: of(&self.known, &rows, layout.series().len()),
+            words: of(&self.words, &rows, layout.width()),
+            buckets: of(&self.buckets, &rows, layout.histograms().len()),
+            source: self.source.clone(),
+            layout: layout.clone(),
+            ..*self
+        }
     }
 
     /// Memory that its rows take.

@@ -109,11 +109,6 @@ impl Extent {
     pub(super) fn may_hold(&self, instance_hash: u64) -> bool {
         self.instances.binary_search(&(instance_hash as u32)).is_ok()
     }
-
-    /// Whether all its rows end before or at that slab time.
-    pub(super) fn ends_by(&self, slab_ns: u64) -> bool {
-        self.newest_end_ns <= slab_ns
-    }
 }
 
 /// A frame's header and directory, as they were read and found whole.

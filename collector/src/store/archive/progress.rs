@@ -84,8 +84,7 @@ impl Archive {
         let instance_hash = fnv1a_64(source.instance.as_bytes());
         self.order.iter().rev().find_map(|&place| {
             let extent = self.extents[place].as_ref()?;
-            // No row of a slab ends before it was made.
-            if extent.ends_by(source.created_ns) || !extent.may_hold(instance_hash) {
+            if !extent.may_hold(instance_hash) {
                 return None;
             }
             let extent_offset = self.header.extent_offset(place);

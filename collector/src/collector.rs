@@ -1,0 +1,445 @@
+//! The collector: all slabs of a bus, what is made of them, and the archives it goes to.
+//!
+//! [`Collector::pass`] is called once a second. It never writes to a slab, and removes one only when its writer is
+//! gone, everything in it is durable, and the time is over for which it was to be kept.
+
+use crate::query::LiveSlab;
+use crate::store::{ArchiveSettings, Archives, Run, Source, StoreError};
+use crate::track::{PassError, Seen, Tally, Tracked, Workshop};
+use rondo_reader::{Bus, Error, Limits, Liveness, Slab};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// How long rows may wait in memory before they are made durable.
+const SYNC_EVERY: Duration = Duration::from_secs(60);
+
+/// From so many slabs on they take turns.
+const TURNS_FROM: usize = 500;
+
+/// Memory for rows that wait to be stored: at least so much, and so much for each series.
+const WAITING_BYTES: usize = 8 << 20;
+const WAITING_BYTES_PER_SERIES: usize = 400;
+
+/// What a collector needs to know.
+#[derive(Debug, Clone)]
+pub struct CollectorSettings {
+    /// Directory of the slabs.
+    pub bus: PathBuf,
+    /// Directory of the archives.
+    pub store: PathBuf,
+    /// Their size.
+    pub archives: ArchiveSettings,
+    /// How long the slab of an ended machine stays once it is stored.
+    pub keep: Duration,
+    /// What is let in.
+    pub limits: Limits,
+}
+
+/// What a slab is to the collector.
+#[derive(Debug, Default)]
+struct Attached {
+    /// `None` before the first look, and once all of it is stored.
+    tracked: Option<Tracked>,
+    ended: Option<Ended>,
+}
+
+/// A machine that is over.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    at: Instant,
+    /// Whether its rows were handed to the archives, and in which pass.
+    stored_in_pass: Option<u64>,
+    /// Whether its file was removed.
+    is_removed: bool,
+}
+
+/// What happened since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Passes.
+    pub passes: u64,
+    /// Machines (slabs) found ended.
+    pub ended: u64,
+    /// Slabs removed after they were stored.
+    pub unlinked: u64,
+    /// Slabs whose file was cut short.
+    pub lost: u64,
+    /// Failures of the store.
+    pub store_errors: u64,
+    /// What was read and made.
+    pub tally: Tally,
+}
+
+/// What a pass found that somebody should know.
+#[derive(Debug, Default)]
+pub struct PassReport {
+    /// Slabs that came.
+    pub attached: usize,
+    /// Machines that ended.
+    pub ended: usize,
+    /// Slabs removed.
+    pub unlinked: usize,
+    /// What went wrong; all of it is tried again.
+    pub errors: Vec<anyhow::Error>,
+}
+
+/// All slabs of a bus and the archives.
+pub struct Collector {
+    settings: CollectorSettings,
+    /// `None` as long as the directory does not exist.
+    bus: Option<Bus>,
+    /// By file name, as the bus has its slabs: the two are walked together.
+    attached: BTreeMap<String, Attached>,
+    /// Slabs whose file is gone while the writer lives.
+    orphans: Vec<(Slab, Attached)>,
+    archives: Archives,
+    workshop: Workshop,
+    totals: Totals,
+    last_sync: Instant,
+    synced_pass: u64,
+    /// Runs of that many rows are ended early if memory runs short.
+    rows_max: usize,
+}
+
+impl Collector {
+    /// Opens the store, and the bus if it is there. `now` is when that happens.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn open(settings: CollectorSettings, now: Instant) -> Result<Self, StoreError> {
+        let archives = Archives::open(&settings.store, &settings.archives)?;
+        Ok(Self {
+            settings,
+            bus: None,
+            attached: BTreeMap::new(),
+            orphans: Vec::new(),
+            archives,
+            workshop: Workshop::default(),
+            totals: Totals::default(),
+            last_sync: now,
+            synced_pass: 0,
+            rows_max: usize::MAX,
+        })
+    }
+
+    /// Takes over what can be changed while running.
+    pub fn reconfigure(&mut self, keep: Duration, limits: Limits) {
+        self.settings.keep = keep;
+        if self.settings.limits != limits {
+            self.settings.limits = limits;
+            if let Some(bus) = &mut self.bus {
+                bus.set_limits(&limits);
+            }
+        }
+    }
+
+    /// Looks at every slab once; at the directory only if `rescan` says that it may
+    /// have changed.
+    ///
+    /// Nothing that goes wrong with one slab or with the disk keeps the rest from its turn: see the report.
+    pub fn pass(&mut self, now: Instant, rescan: bool) -> PassReport {
+        let mut report = PassReport::default();
+        self.totals.passes += 1;
+        if rescan {
+            self.rescan(&mut report);
+        }
+        self.workshop.takes_turns = self.attached.len() >= TURNS_FROM;
+        self.look_at_slabs(now, &mut report);
+        self.look_at_orphans(now, &mut report);
+        self.sync_if_due(now, &mut report);
+        self.remove_stored(now, &mut report);
+        self.totals.tally = self.workshop.tally.clone();
+        report
+    }
+
+    fn rescan(&mut self, report: &mut PassReport) {
+        let changes = match &mut self.bus {
+            Some(bus) => bus.rescan(),
+            None => Bus::open(&self.settings.bus, &self.settings.limits).map(|bus| {
+                let added = bus.file_names().map(str::to_owned).collect();
+                self.bus = Some(bus);
+                rondo_reader::Changes {
+                    added,
+                    removed: Vec::new(),
+                }
+            }),
+        };
+        let changes = match changes {
+            Ok(changes) => changes,
+            Err(error) => return report.errors.push(error.into()),
+        };
+        for slab in changes.removed {
+            let name = slab.identity().file_name();
+            let Some(attached) = self.attached.remove(&name) else {
+                continue;
+            };
+            // Without a file, a writer that lives goes on writing all the same.
+            if !attached.is_stored() {
+                self.orphans.push((slab, attached));
+            }
+        }
+        report.attached += changes.added.len();
+        let added = changes.added.into_iter();
+        self.attached
+            .extend(added.map(|name| (name, Attached::default())));
+    }
+
+    /// Takes up the slabs that came since the last pass, so that they can be queried at once. Costs a look at the directory.
+    pub fn discover(&mut self) -> PassReport {
+        let mut report = PassReport::default();
+        self.rescan(&mut report);
+        let Some(bus) = &mut self.bus else { return report };
+        for (slab, attached) in bus.slabs_mut().zip(self.attached.values_mut()) {
+            if attached.tracked.is_none() && attached.ended.is_none() {
+                match Tracked::attach(slab, &mut self.archives, &mut self.workshop.layouts) {
+                    Ok(tracked) => attached.tracked = Some(tracked),
+                    Err(error) => report.errors.push(error.into()),
+                }
+            }
+        }
+        report
+    }
+
+    fn look_at_slabs(&mut self, now: Instant, report: &mut PassReport) {
+        let Some(bus) = &mut self.bus else { return };
+        let (mut waiting_bytes, mut series) = (0, 0);
+        let pass = self.totals.passes;
+        for (slab, attached) in bus.slabs_mut().zip(self.attached.values_mut()) {
+            series += slab.series().len();
+            match attached.look(slab, &mut self.archives, &mut self.workshop, (now, pass)) {
+                Ok(end) => self.totals.count(end, report),
+                Err(error) => report.errors.push(error.into()),
+            }
+            if let Some(tracked) = &mut attached.tracked {
+                tracked.end_runs(self.rows_max);
+                waiting_bytes += tracked.memory_bytes();
+            }
+        }
+        let limit = WAITING_BYTES.max(WAITING_BYTES_PER_SERIES * series);
+        self.rows_max = match self.rows_max {
+            rows if waiting_bytes > limit => rows.min(64).div_ceil(4) * 3,
+            rows if waiting_bytes < limit / 2 && rows < 64 => rows + 1,
+            64.. => usize::MAX,
+            rows => rows,
+        };
+    }
+
+    fn look_at_orphans(&mut self, now: Instant, report: &mut PassReport) {
+        let pass = self.totals.passes;
+        for (slab, attached) in &mut self.orphans {
+            match attached.look(slab, &mut self.archives, &mut self.workshop, (now, pass)) {
+                Ok(end) => self.totals.count(end, report),
+                Err(error) => report.errors.push(error.into()),
+            }
+        }
+        self.orphans.retain(|(_, attached)| !attached.is_stored());
+    }
+
+    /// Rows of machines that have ended are waited for; others are made durable in their turn.
+    fn sync_if_due(&mut self, now: Instant, report: &mut PassReport) {
+        let keep = self.settings.keep;
+        let is_waited_for = |attached: &Attached| {
+            attached.ended.is_some_and(|ended| {
+                now >= ended.at + keep && ended.stored_in_pass.is_some_and(|pass| pass > self.synced_pass)
+            })
+        };
+        if now < self.last_sync + SYNC_EVERY && !self.attached.values().any(is_waited_for) {
+            return;
+        }
+        self.last_sync = now;
+        self.forget_progress();
+        match self.archives.sync() {
+            Ok(()) => self.synced_pass = self.totals.passes,
+            Err(error) => {
+                self.totals.store_errors += 1;
+                report.errors.push(error.into());
+            }
+        }
+    }
+
+    /// The archives remember how far each slab is stored; of those that are gone nobody will ask again.
+    fn forget_progress(&mut self) {
+        let on_bus = self.bus.iter().flat_map(Bus::slabs);
+        let orphans = self.orphans.iter().map(|(slab, _)| slab);
+        let present: HashSet<[u8; 16]> = on_bus
+            .chain(orphans)
+            .map(|slab| slab.identity().incarnation)
+            .collect();
+        self.archives
+            .retain_progress(|key| present.contains(&key.incarnation));
+    }
+
+    fn remove_stored(&mut self, now: Instant, report: &mut PassReport) {
+        let Some(bus) = &mut self.bus else { return };
+        let (keep, synced) = (self.settings.keep, self.synced_pass);
+        for (slab, attached) in bus.slabs_mut().zip(self.attached.values_mut()) {
+            let Some(ended) = &mut attached.ended else {
+                continue;
+            };
+            if ended.is_removed
+                || now < ended.at + keep
+                || ended.stored_in_pass.is_none_or(|pass| pass > synced)
+            {
+                continue;
+            }
+            match slab.remove() {
+                Ok(true) => {
+                    ended.is_removed = true;
+                    report.unlinked += 1;
+                }
+                // Reopened, which `look` notices, or another file by now, which `rescan` does.
+                Ok(false) => {}
+                Err(error) => report.errors.push(error.into()),
+            }
+        }
+        self.totals.unlinked += report.unlinked as u64;
+    }
+
+    /// Everything that is complete goes into the store. Windows that are open are made by whoever collects next.
+    pub fn finish(&mut self, now: Instant) -> PassReport {
+        let mut report = PassReport::default();
+        self.workshop.takes_turns = false;
+        self.rows_max = 0;
+        // Once to make rows, and once more to store what ending the runs added.
+        for _ in 0..2 {
+            self.look_at_slabs(now, &mut report);
+            self.look_at_orphans(now, &mut report);
+        }
+        if let Err(error) = self.archives.sync() {
+            report.errors.push(error.into());
+        }
+        report
+    }
+
+    /// What happened since the start.
+    pub fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// The archives, to be queried.
+    pub fn archives(&self) -> &Archives {
+        &self.archives
+    }
+
+    /// The slabs that are attached, with what has been made of them.
+    pub fn slabs(&self) -> impl Iterator<Item = (&Slab, &Tracked)> {
+        let on_bus = self.bus.iter().flat_map(Bus::slabs).zip(self.attached.values());
+        let orphans = self.orphans.iter().map(|(slab, attached)| (slab, attached));
+        on_bus
+            .chain(orphans)
+            .filter_map(|(slab, attached)| Some((slab, attached.tracked.as_ref()?)))
+    }
+}
+
+impl Collector {
+    /// The attached slabs whose source `takes` picks, as queries want them. Reads the windows that are still open.
+    ///
+    /// Slabs that cannot be read are left out: the next pass says why.
+    pub fn live(&self, takes: impl Fn(&Source) -> bool) -> Vec<LiveSlab<'_>> {
+        self.slabs()
+            .filter(|(_, tracked)| takes(tracked.source()))
+            .filter_map(|(slab, tracked)| {
+                let view = slab.view().ok()?;
+                let ahead = tracked.open_rows(slab, &view).ok()?;
+                // Windows that are over but were not this slab's turn yet are as good as closed.
+                let is_over = |run: &Run| {
+                    view.is_complete(run.end_ns().saturating_sub(slab.layout().axis.interval_ns()))
+                };
+                let (over, open): (Vec<Run>, Vec<Run>) =
+                    ahead.into_iter().flat_map(single_rows).partition(is_over);
+                let waiting = tracked.waiting().map(Cow::Borrowed);
+                Some(LiveSlab {
+                    source: tracked.source().clone(),
+                    runs: waiting.chain(over.into_iter().map(Cow::Owned)).collect(),
+                    open,
+                    slab: Some((slab, view)),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Each row of a run as a run of its own.
+fn single_rows(run: Run) -> impl Iterator<Item = Run> {
+    (0..run.rows()).map(move |row| run.slice(row..row + 1))
+}
+
+/// How a machine was found to have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Ended,
+    Lost,
+}
+
+impl Totals {
+    fn count(&mut self, end: Option<End>, report: &mut PassReport) {
+        match end {
+            None => {}
+            Some(End::Ended) => {
+                self.ended += 1;
+                report.ended += 1;
+            }
+            Some(End::Lost) => self.lost += 1,
+        }
+    }
+}
+
+impl Attached {
+    /// One look at the slab, and what came of it into the archives.
+    fn look(
+        &mut self,
+        slab: &mut Slab,
+        archives: &mut Archives,
+        workshop: &mut Workshop,
+        (now, pass): (Instant, u64),
+    ) -> Result<Option<End>, PassError> {
+        let mut end = None;
+        match &mut self.ended {
+            None => {
+                let tracked = match &mut self.tracked {
+                    Some(tracked) => tracked,
+                    None => self
+                        .tracked
+                        .insert(Tracked::attach(slab, archives, &mut workshop.layouts)?),
+                };
+                end = match tracked.pass(slab, archives, workshop) {
+                    Ok(Seen::Live) => None,
+                    Ok(Seen::Ended) => Some(End::Ended),
+                    // What was consolidated before can still be stored.
+                    Err(PassError::Slab(Error::Lost(_))) => {
+                        tracked.end_runs(0);
+                        Some(End::Lost)
+                    }
+                    Err(error) => return Err(error),
+                };
+                self.ended = end.map(|_| Ended {
+                    at: now,
+                    stored_in_pass: None,
+                    is_removed: false,
+                });
+            }
+            // It may have been reopened: then it goes on where the archives say.
+            Some(ended) if ended.stored_in_pass.is_some() => {
+                if !ended.is_removed && !slab.is_lost() && slab.liveness()? == Liveness::Live {
+                    *self = Self::default();
+                }
+                return Ok(None);
+            }
+            Some(_) => {}
+        }
+        if let Some(tracked) = &mut self.tracked {
+            tracked.store(archives)?;
+        }
+        if let Some(ended) = &mut self.ended {
+            ended.stored_in_pass = Some(pass);
+            self.tracked = None;
+        }
+        Ok(end)
+    }
+
+    fn is_stored(&self) -> bool {
+        self.ended.is_some_and(|ended| ended.stored_in_pass.is_some())
+    }
+}

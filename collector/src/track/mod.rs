@@ -1,0 +1,398 @@
+//! A slab under observation: from its first row to the moment when its file may go.
+//!
+//! Nothing is read each second but a few words: whether the writer ticked, and whether a window of tier 1 has ended
+//! meanwhile. Only then are the slots of that window read, column by column, each once. The slab itself is
+//! the memory of what is not consolidated yet; so it does not matter when, or by which of several collectors one after the other, a
+//! window is made, as long as it is before the ring has come round.
+//!
+//! A writer's end is noticed by its lock. Then all that is left is consolidated, open windows are sealed, and
+//! what the slab holds becomes rows of tier 0.
+
+mod buckets;
+mod gather;
+mod layouts;
+mod slice;
+
+pub(crate) use layouts::Layouts;
+pub(crate) use slice::{Scratch, Slice};
+
+use crate::store::{Archives, Layout, Run, SLICE_SERIES_MAX, Source, StoreError, StoredSeries};
+use rondo_reader::{Error, Liveness, Slab, View};
+use rondo_shm_layout::Functions;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Rows of a run of tier 1: five minutes of ten seconds, well within what a slab holds.
+const TIER_1_ROWS_MAX: usize = 30;
+
+/// Rows of a run of further tiers: two hours of five minutes. Lost ones are made again from stored rows of the tier below.
+const FURTHER_ROWS_MAX: usize = 24;
+
+/// Runs that wait for a store that fails, before no further rows are made: what is not consolidated stays in the slab.
+const WAITING_RUNS_MAX: usize = 64;
+
+/// What all slabs share in one pass.
+#[derive(Debug, Default)]
+pub(crate) struct Workshop {
+    pub(crate) layouts: Layouts,
+    pub(crate) scratch: Scratch,
+    /// Whether slabs take turns in consolidating, so that no pass has to do it for all.
+    pub(crate) takes_turns: bool,
+    /// What was found in this pass, and how much was lost.
+    pub(crate) tally: Tally,
+}
+
+/// What was done and seen, since the start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Points read from slots.
+    pub points: u64,
+    /// Slots that were torn.
+    pub torn: u64,
+    /// Intervals that were overwritten before they were read.
+    pub intervals_lost: u64,
+    /// Rows closed, by tier.
+    pub rows: Vec<u64>,
+}
+
+impl Tally {
+    fn add_rows(&mut self, tier: usize, rows: u64) {
+        if self.rows.len() <= tier {
+            self.rows.resize(tier + 1, 0);
+        }
+        self.rows[tier] += rows;
+    }
+}
+
+/// What became of a slab in a pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Its writer lives.
+    Live,
+    /// Its writer was found gone, and everything that it left is in runs now.
+    Ended,
+}
+
+/// A slab and what has been made of it.
+#[derive(Debug)]
+pub struct Tracked {
+    source: Arc<Source>,
+    slices: Vec<Slice>,
+    /// Which turn it takes, if slabs take turns.
+    turn: u64,
+    ticked_ns: u64,
+    /// Passes since the last tick.
+    silent_passes: u32,
+}
+
+impl Tracked {
+    /// Takes up a slab where the archives say that it was left.
+    pub(crate) fn attach(
+        slab: &Slab,
+        archives: &mut Archives,
+        layouts: &mut Layouts,
+    ) -> Result<Self, StoreError> {
+        let source = Arc::new(Source::from(slab));
+        let mut tracked = Self {
+            turn: u64::from_le_bytes(source.incarnation[..8].try_into().unwrap_or_default()),
+            source,
+            slices: Vec::new(),
+            ticked_ns: 0,
+            silent_passes: 0,
+        };
+        tracked.take_series(slab, archives, layouts)?;
+        Ok(tracked)
+    }
+
+    /// Takes in the series that the slab has by now.
+    fn take_series(
+        &mut self,
+        slab: &Slab,
+        archives: &mut Archives,
+        layouts: &mut Layouts,
+    ) -> Result<(), StoreError> {
+        let slices = slab.series().chunks(SLICE_SERIES_MAX);
+        for (index, series) in slices.enumerate() {
+            match self.slices.get_mut(index) {
+                Some(slice) if slice.tier_0.series().len() == series.len() => {}
+                Some(slice) => {
+                    let (tier_0, tiers) = layouts_of(slab, series, self.turn, layouts);
+                    slice.grow(tier_0, tiers.into_iter().map(|(layout, _)| layout).collect());
+                }
+                None => {
+                    let first_series = (index * SLICE_SERIES_MAX) as u32;
+                    let (tier_0, tiers) = layouts_of(slab, series, self.turn, layouts);
+                    let mut slice = Slice::new(self.source.clone(), first_series, tier_0, tiers);
+                    recover(&mut slice, archives)?;
+                    self.slices.push(slice);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the slab once: consolidates windows that have ended, and all of it if the writer is gone.
+    pub(crate) fn pass(
+        &mut self,
+        slab: &mut Slab,
+        archives: &mut Archives,
+        workshop: &mut Workshop,
+    ) -> Result<Seen, PassError> {
+        if slab.refresh()? {
+            self.take_series(slab, archives, &mut workshop.layouts)?;
+        }
+        let live = slab.live()?;
+        if live.ticked_ns > self.ticked_ns {
+            (self.ticked_ns, self.silent_passes) = (live.ticked_ns, 0);
+        } else {
+            self.silent_passes = self.silent_passes.saturating_add(1);
+            // A writer that ticked was alive; of one that did not, the lock has to be asked for.
+            if slab.liveness()? != Liveness::Live {
+                return self.end(slab, archives, workshop);
+            }
+        }
+        if self
+            .slices
+            .iter()
+            .any(|slice| slice.ended.len() > WAITING_RUNS_MAX)
+        {
+            return Ok(Seen::Live);
+        }
+        let newest_ns = live.ticked_ns.max(live.cursor_ns);
+        let has_histograms = self.slices.iter().any(Slice::has_histograms);
+        let delay_ns = self.delay_ns(workshop.takes_turns);
+        if !has_histograms
+            && !self
+                .slices
+                .iter()
+                .any(|slice| slice.is_due(slab, newest_ns, delay_ns))
+        {
+            return Ok(Seen::Live);
+        }
+        let view = slab.view()?;
+        if view.liveness != Liveness::Live {
+            return self.end(slab, archives, workshop);
+        }
+        if let Some(complete_ns) = view.complete_ns() {
+            for slice in &mut self.slices {
+                slice.sample_buckets(slab, &view, complete_ns)?;
+            }
+        }
+        self.fold(slab, &view, delay_ns, workshop)?;
+        Ok(Seen::Live)
+    }
+
+    /// How much later than it could be a window is consolidated, so that the work of many slabs is spread over a few
+    /// seconds.
+    fn delay_ns(&self, takes_turns: bool) -> u64 {
+        let window_ns = self.slices.first().map_or(0, Slice::window_ns);
+        if takes_turns {
+            window_ns / 10 * (self.turn % 8)
+        } else {
+            0
+        }
+    }
+
+    /// Consolidates the windows that have ended.
+    pub(crate) fn fold(
+        &mut self,
+        slab: &Slab,
+        view: &View,
+        delay_ns: u64,
+        workshop: &mut Workshop,
+    ) -> Result<(), Error> {
+        let until_ns = final_ns(slab, view);
+        for slice in &mut self.slices {
+            let until_ns = slice.stop_ns(slab, until_ns, delay_ns);
+            let rows = slice.rows_closed.clone();
+            let (found, lost) = slice.fold(slab, view, until_ns, &mut workshop.scratch)?;
+            workshop.tally.points += found.points;
+            workshop.tally.torn += found.torn;
+            workshop.tally.intervals_lost += lost;
+            for (tier, (now, before)) in slice.rows_closed.iter().zip(&rows).enumerate() {
+                workshop.tally.add_rows(tier + 1, now - before);
+            }
+        }
+        Ok(())
+    }
+
+    /// The writer is gone: consolidates all that is left, and makes rows of tier 0 of what the slab holds.
+    fn end(
+        &mut self,
+        slab: &mut Slab,
+        archives: &mut Archives,
+        workshop: &mut Workshop,
+    ) -> Result<Seen, PassError> {
+        // The last that it registered and wrote.
+        if slab.refresh()? {
+            self.take_series(slab, archives, &mut workshop.layouts)?;
+        }
+        let view = slab.view()?;
+        if view.liveness == Liveness::Live {
+            // Reopened meanwhile.
+            return Ok(Seen::Live);
+        }
+        let ended_ns = view.ticked_ns.max(view.cursor_ns);
+        let has_histograms = self.slices.iter().any(Slice::has_histograms);
+        for slice in &mut self.slices {
+            if has_histograms {
+                slice.sample_buckets(slab, &view, view.cursor_ns)?;
+            }
+        }
+        self.fold(slab, &view, 0, workshop)?;
+        let mut points = Vec::new();
+        for slice in &self.slices {
+            let stored_ns = archives
+                .progress(&self.source, slice.first_series, 0)
+                .unwrap_or(0);
+            points.push(slice.points(slab, &view, stored_ns)?);
+        }
+        // Nothing fails from here on, so that nothing is handed over twice.
+        for (slice, mut points) in self.slices.iter_mut().zip(points) {
+            let rows = slice.rows_closed.clone();
+            slice.seal(ended_ns);
+            for (tier, (now, before)) in slice.rows_closed.iter().zip(&rows).enumerate() {
+                workshop.tally.add_rows(tier + 1, now - before);
+            }
+            if let Some(last) = points.last_mut() {
+                last.ended_ns = ended_ns;
+            }
+            workshop
+                .tally
+                .add_rows(0, points.iter().map(|run| run.rows() as u64).sum());
+            slice.ended.extend(points);
+        }
+        Ok(Seen::Ended)
+    }
+
+    /// Hands over the runs that have ended. Those that the archives do not take stay.
+    pub(crate) fn store(&mut self, archives: &mut Archives) -> Result<(), StoreError> {
+        for slice in &mut self.slices {
+            while let Some(run) = slice.ended.front() {
+                archives.append(run)?;
+                slice.ended.pop_front();
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the runs that have at least so many rows.
+    pub(crate) fn end_runs(&mut self, rows_min: usize) {
+        self.slices.iter_mut().for_each(|slice| slice.end_runs(rows_min));
+    }
+
+    /// Whose slab it is.
+    pub fn source(&self) -> &Arc<Source> {
+        &self.source
+    }
+
+    /// Closed rows that no archive has yet, in order of time within each tier.
+    pub fn waiting(&self) -> impl Iterator<Item = &Run> {
+        self.slices.iter().flat_map(|slice| {
+            let open = slice.tiers.iter().filter_map(|tier| tier.run.as_ref());
+            slice.ended.iter().chain(open)
+        })
+    }
+
+    /// The rows of windows that [`Self::waiting`] and the archives do not have yet, as they would be if they were closed now.
+    pub(crate) fn open_rows(&self, slab: &Slab, view: &View) -> Result<VecDeque<Run>, Error> {
+        let mut all = VecDeque::new();
+        for slice in &self.slices {
+            all.extend(slice.open_rows(slab, view)?);
+        }
+        Ok(all)
+    }
+
+    /// Whether the writer holds its lock but has not ticked for a while.
+    pub fn is_stuck(&self) -> bool {
+        self.silent_passes > 10
+    }
+
+    /// Memory that its rows take.
+    pub fn memory_bytes(&self) -> usize {
+        self.slices.iter().map(Slice::memory_bytes).sum()
+    }
+}
+
+/// Why a slab could not be worked on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PassError {
+    #[error(transparent)]
+    Slab(#[from] Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Where the intervals end that are not only over but will not be filled any more either: the writer has ticked
+/// since, or has begun two later intervals without ticking, or is gone.
+fn final_ns(slab: &Slab, view: &View) -> u64 {
+    let interval_ns = slab.layout().axis.interval_ns();
+    if view.liveness != Liveness::Live {
+        return u64::MAX;
+    }
+    let over_ns = view
+        .complete_ns()
+        .map_or(0, |newest| newest.saturating_add(interval_ns));
+    let ticked_ns = view.ticked_ns.saturating_add(interval_ns);
+    over_ns.min(ticked_ns.max(view.cursor_ns.saturating_sub(interval_ns)))
+}
+
+/// Layouts of these series in tier 0 and in each consolidated tier, and how many rows a run of that tier may have.
+fn layouts_of(
+    slab: &Slab,
+    series: &[rondo_reader::Series],
+    turn: u64,
+    layouts: &mut Layouts,
+) -> (Arc<Layout>, Vec<(Arc<Layout>, usize)>) {
+    let series = layouts.series(series.iter().map(StoredSeries::from).collect());
+    let tiers = &slab.layout().tiers;
+    let functions: Vec<Functions> = tiers.iter().map(|tier| Functions(tier.functions.get())).collect();
+    let axis = slab.layout().axis;
+    let half_ring_ns = axis.slot_count() / 2 * axis.interval_ns();
+    let mut make = |tier: usize, interval_ns: u64| {
+        let later = functions.get(tier + 1..).unwrap_or_default();
+        layouts.layout(Layout::new(
+            tier as u8,
+            interval_ns,
+            functions[tier],
+            later,
+            series.clone(),
+        ))
+    };
+    let tier_0 = make(0, axis.interval_ns());
+    let further = (1..tiers.len()).map(|tier| {
+        let interval_ns = tiers[tier].interval_ns.get();
+        let rows_max = match tier {
+            1 => TIER_1_ROWS_MAX.min((half_ring_ns / interval_ns) as usize),
+            _ => FURTHER_ROWS_MAX,
+        };
+        // Not all machines of a host that were started together store their rows together.
+        let fewer = turn as usize % (rows_max / 4).max(1);
+        (make(tier, interval_ns), (rows_max - fewer.min(rows_max)).max(1))
+    });
+    (tier_0, further.collect())
+}
+
+/// Makes the windows that were open again, from stored rows of the tier below, and finds the place to go on from.
+fn recover(slice: &mut Slice, archives: &mut Archives) -> Result<(), StoreError> {
+    let (source, first_series) = (slice.source.clone(), slice.first_series);
+    let starts: Vec<u64> = (0..=slice.tiers.len())
+        .map(|tier| archives.progress(&source, first_series, tier as u8).unwrap_or(0))
+        .collect();
+    slice.next_ns = starts.get(1).copied().unwrap_or(0);
+    for tier in (2..=slice.tiers.len()).rev() {
+        let (from_ns, until_ns) = (starts[tier], starts[tier - 1]);
+        if from_ns >= until_ns {
+            continue;
+        }
+        for run in archives.runs((tier - 1) as u8, Some(&source.instance), i64::MIN..i64::MAX) {
+            let run = run?;
+            if run.is_of(&source) && run.first_series() == first_series && run.end_ns() > from_ns {
+                let run = archives.read(&run)?;
+                let first_row = (0..run.rows()).find(|&row| run.row_ns(row) >= from_ns);
+                slice.recover(tier as u8, &run, first_row.unwrap_or(run.rows()));
+            }
+        }
+    }
+    Ok(())
+}
