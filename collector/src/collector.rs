@@ -72,6 +72,19 @@ pub struct Totals {
     pub tally: Tally,
 }
 
+/// Slabs by state, at a moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct States {
+    /// The writer holds its lock, and ticks.
+    pub live: u64,
+    /// The writer holds its lock, but has not ticked for ten passes.
+    pub stuck: u64,
+    /// The writer is gone.
+    pub ended: u64,
+    /// Files that were not let in.
+    pub refused: u64,
+}
+
 /// What a pass found that somebody should know.
 #[derive(Debug, Default)]
 pub struct PassReport {
@@ -311,6 +324,26 @@ impl Collector {
             report.errors.push(error.into());
         }
         report
+    }
+
+    /// How many slabs there are of each state.
+    pub fn states(&self) -> States {
+        let mut states = States {
+            refused: self.bus.as_ref().map_or(0, |bus| bus.refused_count() as u64),
+            ..States::default()
+        };
+        for attached in self
+            .attached
+            .values()
+            .chain(self.orphans.iter().map(|(_, attached)| attached))
+        {
+            match &attached.tracked {
+                _ if attached.ended.is_some() => states.ended += 1,
+                Some(tracked) if tracked.is_stuck() => states.stuck += 1,
+                _ => states.live += 1,
+            }
+        }
+        states
     }
 
     /// What happened since the start.

@@ -242,11 +242,7 @@ impl Machine {
             simulated_time: false,
             ..Source::from(&slab)
         });
-        let series: Arc<[StoredSeries]> = slab
-            .series()
-            .iter()
-            .map(|series| StoredSeries::from(series))
-            .collect();
+        let series: Arc<[StoredSeries]> = slab.series().iter().map(StoredSeries::from).collect();
         let shape = series[2].buckets.unwrap();
         let functions = [Functions::default(), Functions(15), Functions::default()];
         let layouts: [Arc<Layout>; 3] = [0, 1, 2].map(|tier| {

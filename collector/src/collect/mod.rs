@@ -6,7 +6,7 @@
 //! - [`place`], the bus directory as this collector's own by [`lock`];
 //! - [`log`], kept [`quiet`], and [`notify`], what systemd is told.
 
-mod census;
+mod collecting;
 pub mod core;
 pub mod daemon;
 pub mod file;
@@ -23,6 +23,7 @@ pub mod signals;
 pub mod watch;
 
 pub use self::core::{Core, Report, Tick};
+pub use collecting::Collecting;
 pub use key::Key;
 pub use listen::Listen;
 pub use settings::Settings;
@@ -55,7 +56,7 @@ pub fn command(args: &cli::Collect) -> anyhow::Result<Outcome> {
             settings.listen
         );
     }
-    let mut core = census::Census::new(&settings);
+    let mut core = Collecting::open(&settings)?;
     daemon::run(&mut core, settings, &orders, || {
         read_settings(args.flags(), args.config.as_deref())
     })?;
