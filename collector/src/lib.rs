@@ -23,6 +23,7 @@ pub mod demo;
 mod doctor;
 mod embedded;
 mod gc;
+pub mod exposition;
 mod info;
 mod json;
 mod ls;
