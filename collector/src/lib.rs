@@ -24,6 +24,8 @@ mod doctor;
 mod embedded;
 mod gc;
 pub mod exposition;
+#[cfg(feature = "http")]
+pub mod http;
 mod info;
 mod json;
 mod ls;

@@ -43,7 +43,7 @@ table! {
     STORE_OLDEST "rondo_store_oldest_timestamp_seconds" Gauge "seconds" "Start of the oldest row in the store by tier, since the Unix epoch."
     STORE_ERRORS "rondo_store_errors_total" Counter "" "Writes to the store that failed, and are tried again."
 
-    QUERIES "rondo_http_requests_total" Counter "" "Requests answered, by status code."
+    HTTP_REQUESTS "rondo_http_requests_total" Counter "" "Requests answered, by status code."
     SERIES_CONFLICTS "rondo_series_conflicts" Gauge "" "Series left out of this page: their metric has another kind or unit in another machine, or their labels are another's."
     HOST_NAMES_REFUSED "rondo_host_names_refused" Gauge "" "Metric names without totals of the host: too many of them, or of another kind than before."
 }
