@@ -339,3 +339,19 @@ fn shutdown_lets_a_request_finish_and_waits_for_no_idle_connection() {
     busy.read_to_end(&mut reply).unwrap();
     assert_eq!(http_common::parse(&reply).text(), "slow");
 }
+
+/// A collector that is told to end does end, whatever its backend does.
+#[test]
+fn shutdown_does_not_wait_for_a_stuck_backend() {
+    let running = start(Limits::default());
+    let mut stuck = running.connect();
+    stuck
+        .write_all(b"GET /metrics/query?series=stuck HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .unwrap();
+    http_common::eventually("it is in the backend", || {
+        running.backend.inside.load(Ordering::SeqCst) == 1
+    });
+    let begin = Instant::now();
+    running.server.shutdown();
+    assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+}

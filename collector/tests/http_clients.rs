@@ -242,3 +242,21 @@ fn unsent_answers_are_bounded_in_bytes() {
         },
     );
 }
+
+/// Whoever gives up waiting also gives up the turn.
+#[test]
+fn clients_that_hang_up_while_they_wait_never_reach_the_backend() {
+    let running = start(Limits::default());
+    let mut streams: Vec<TcpStream> = (0..20).map(|_| running.connect()).collect();
+    for stream in &mut streams {
+        stream
+            .write_all(b"GET /metrics/query?series=slow HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            .unwrap();
+    }
+    eventually("two are inside", || {
+        running.backend.inside.load(Ordering::SeqCst) == 2
+    });
+    drop(streams);
+    assert_eq!(running.get("/metrics/query?series=a").status, 200);
+    assert_eq!(running.backend.entered.load(Ordering::SeqCst), 3);
+}

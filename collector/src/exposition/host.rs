@@ -11,6 +11,8 @@
 //!
 //! The collector tells of each point once, as it reads it. A name is looked up once for each series
 //! ([`HostTotals::place`]), so that a point costs an addition. There are at most [`NAMES_MAX`] names.
+//!
+//! No family of the collector's own starts with `rondo_host_`: what follows it is for strangers to choose.
 
 use super::family::{Family, FamilyKind, Value};
 use super::labels::LabelSet;
@@ -88,7 +90,10 @@ impl HostTotals {
     pub fn samples_came(&mut self, place: HostPlace, count: u64, sum: f64) {
         let name = &mut self.names[place.0];
         name.count += u128::from(count);
-        name.sum += sum;
+        // A hostile machine must not make it infinite, or NaN, for ever.
+        if (name.sum + sum).is_finite() {
+            name.sum += sum;
+        }
     }
 
     /// Forgets all gauges: each live one has to be told again.
@@ -111,7 +116,7 @@ impl HostTotals {
 
     /// All sums.
     pub fn families(&self) -> Vec<Family> {
-        let mut families = vec![own::HOST_NAMES_REFUSED.value(self.refused as f64)];
+        let mut families = vec![own::NAMES_REFUSED.value(self.refused as f64)];
         for name in &self.names {
             let scaled = |value| name.scale.apply(value);
             let mut add = |ending: &str, of: &str, value: Value| {
@@ -184,6 +189,9 @@ mod tests {
         totals.counter_grew(places[0], u64::MAX);
         totals.counter_grew(places[0], u64::MAX);
         totals.samples_came(places[1], 2, 3e9);
+        for hostile in [f64::NAN, f64::INFINITY] {
+            totals.samples_came(places[1], 0, hostile);
+        }
         totals.begin_gauges();
         totals.gauge(places[2], 1.0);
         totals.gauge(places[2], 2.0);
@@ -196,7 +204,7 @@ mod tests {
             "rondo_host_busy_seconds_sum 3",
             "rondo_host_memory_bytes 3145728",
             "rondo_host_memory_bytes_max 2097152",
-            "rondo_host_names_refused 0",
+            "rondo_names_refused 0",
         ] {
             assert!(text.lines().any(|there| there == line), "{line}\n{text}");
         }

@@ -20,6 +20,8 @@ mod name;
 pub mod own;
 mod page;
 mod process;
+#[cfg(test)]
+mod read_back;
 mod tally;
 mod write;
 

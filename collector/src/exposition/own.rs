@@ -45,7 +45,7 @@ table! {
 
     HTTP_REQUESTS "rondo_http_requests_total" Counter "" "Requests answered, by status code."
     SERIES_CONFLICTS "rondo_series_conflicts" Gauge "" "Series left out of this page: their metric has another kind or unit in another machine, or their labels are another's."
-    HOST_NAMES_REFUSED "rondo_host_names_refused" Gauge "" "Metric names without totals of the host: too many of them, or of another kind than before."
+    NAMES_REFUSED "rondo_names_refused" Gauge "" "Series that do not count in the totals of the host: too many names, or another kind or unit than before."
 }
 
 #[cfg(test)]

@@ -40,14 +40,19 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// A boundary. Whole numbers have a decimal, in both formats: Prometheus before 3.0 takes `1` and `1.0`
-/// for different series, and which format it gets is a matter of its settings.
+/// A boundary, in both formats exactly as Go's `FormatFloat(value, 'g', -1, 64)` has it, with a decimal for
+/// whole numbers. It is part of a series' identity: Prometheus 3 turns all others into this form, and those
+/// before take `1` and `1.0` for different series.
 fn boundary(value: f64) -> String {
-    let text = number(value);
-    if text.bytes().all(|b| b.is_ascii_digit() || b == b'-') {
-        text + ".0"
+    let scientific = format!("{value:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if (-4..6).contains(&exponent) {
+        // With at least one decimal.
+        format!("{value:?}")
     } else {
-        text
+        let sign = if exponent < 0 { '-' } else { '+' };
+        format!("{digits}e{sign}{:02}", exponent.abs())
     }
 }
 
@@ -124,4 +129,33 @@ fn line(out: &mut String, name: &str, suffix: &str, labels: &str, le: &str, valu
 
 fn push(out: &mut String, parts: &[&str]) {
     parts.iter().for_each(|part| out.push_str(part));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_boundaries_are_gos() {
+        for (value, shown, as_boundary) in [
+            (0.0, "0", "0.0"),
+            (1.0, "1", "1.0"),
+            (0.25, "0.25", "0.25"),
+            (0.0001, "0.0001", "0.0001"),
+            (0.00001, "1e-5", "1e-05"),
+            (2.56e-7, "2.56e-7", "2.56e-07"),
+            (100_000.0, "100000", "100000.0"),
+            (1_000_000.0, "1000000", "1e+06"),
+            (1_048_576.0, "1048576", "1.048576e+06"),
+            (1e100, "1e100", "1e+100"),
+            (0.1 + 0.2, "0.30000000000000004", "0.30000000000000004"),
+        ] {
+            assert_eq!(
+                (number(value).as_str(), boundary(value).as_str()),
+                (shown, as_boundary)
+            );
+        }
+        let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e16, 5e-324].map(number);
+        assert_eq!(odd, ["NaN", "+Inf", "-Inf", "1e16", "5e-324"]);
+    }
 }

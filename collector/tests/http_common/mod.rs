@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-/// Answers queries by the name of their series: `big`, `slow`, `panic`, or an echo of what was asked.
+/// Answers queries by the name of their series: `big`, `slow`, `stuck`, `panic`, `many`, or an echo of what was asked.
 #[derive(Default)]
 pub struct TestBackend {
     pub bus: Option<PathBuf>,
@@ -21,6 +21,8 @@ pub struct TestBackend {
     /// Queries that are inside the backend, and the most there ever were.
     pub inside: AtomicUsize,
     pub inside_max: AtomicUsize,
+    /// Queries that ever came in.
+    pub entered: AtomicUsize,
 }
 
 pub const BIG_BYTES: usize = 10_000_000;
@@ -29,6 +31,7 @@ impl Backend for TestBackend {
     fn query(&self, query: &QueryParameters) -> Result<Vec<u8>, ApiError> {
         let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
         self.inside_max.fetch_max(inside, Ordering::SeqCst);
+        self.entered.fetch_add(1, Ordering::SeqCst);
         let answer = match query.series.as_str() {
             // Does not compress, so that it stays big.
             "big" => {
@@ -42,6 +45,10 @@ impl Backend for TestBackend {
             "slow" => {
                 std::thread::sleep(Duration::from_millis(700));
                 Ok(b"slow".to_vec())
+            }
+            "stuck" => {
+                std::thread::sleep(Duration::from_secs(6));
+                Ok(Vec::new())
             }
             "panic" => {
                 self.inside.fetch_sub(1, Ordering::SeqCst);
