@@ -13,15 +13,19 @@
 
 mod buckets;
 mod family;
+mod gathered;
 mod host;
 mod labels;
 mod machines;
+#[cfg(test)]
+mod machines_tests;
 mod name;
 pub mod own;
 mod page;
 mod process;
 #[cfg(test)]
 mod read_back;
+mod reading;
 mod tally;
 mod write;
 

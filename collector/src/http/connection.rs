@@ -3,7 +3,8 @@
 use super::answer::Answer;
 use super::error::ApiError;
 use super::patient::Patient;
-use super::server::{Shared, stopped};
+use super::respond::Shared;
+use super::server::stopped;
 use hyper::StatusCode;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;

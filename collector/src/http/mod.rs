@@ -30,6 +30,7 @@ mod listen;
 mod parameters;
 mod patient;
 mod query;
+mod respond;
 mod route;
 mod server;
 

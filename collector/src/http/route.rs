@@ -33,7 +33,8 @@ pub(super) const INDEX: &str = r#"rondo collects what the machines of this host 
 
 /metrics            the collector's own metrics, and totals of the host (rondo_host_*)
 /metrics/machines   the newest values of the live machines, for Prometheus
-                    match=SELECTOR, repeatable; names as the machines registered them
+                    match=SELECTOR, repeatable; names as the machines registered them;
+                    the scrape job needs honor_labels: true, or `instance` becomes this address
 /metrics/query      points of series as JSON
                     series=SELECTOR  such as exits_total{instance="vm-1"}, or {}
                     start, end       Unix seconds or RFC 3339; the end is now, unless it is given
