@@ -22,8 +22,8 @@ pub mod consolidate;
 pub mod demo;
 mod doctor;
 mod embedded;
-mod gc;
 pub mod exposition;
+mod gc;
 #[cfg(feature = "http")]
 pub mod http;
 mod info;

@@ -215,6 +215,7 @@ fn unsent_answers_are_bounded_in_bytes() {
     let limits = Limits {
         unsent_bytes_max: 25 << 20,
         answer_timeout: Duration::from_secs(20),
+        send_timeout: Duration::from_secs(4),
         ..short_limits()
     };
     let running = start(limits);

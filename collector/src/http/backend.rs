@@ -1,11 +1,12 @@
 //! What the server asks for the contents of its pages.
 
 use super::error::ApiError;
-use super::query::QueryParameters;
 use crate::exposition::{Family, MachineLimits, Page};
+use crate::query::Params;
 use crate::selector::Selector;
 use crate::show;
 use serde_json::json;
+use std::time::Instant;
 
 /// Where answers come from.
 ///
@@ -14,11 +15,11 @@ use serde_json::json;
 /// their own, two at a time, and may take until the deadline that they are told; nobody waits for their
 /// answer after it. A panic in one of them is a 500, and nothing else.
 pub trait Backend: Send + Sync + 'static {
-    /// Points of series, as JSON.
+    /// Points of series, as JSON. After `deadline` nobody waits for them.
     ///
     /// # Errors
     /// What the client is told.
-    fn query(&self, query: &QueryParameters) -> Result<Vec<u8>, ApiError>;
+    fn query(&self, params: &Params, deadline: Instant) -> Result<Vec<u8>, ApiError>;
 
     /// Schemas, tiers, usage and positions, as JSON.
     ///

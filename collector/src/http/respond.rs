@@ -5,10 +5,10 @@ use super::backend::Backend;
 use super::error::ApiError;
 use super::limits::Limits;
 use super::parameters::Parameters;
-use super::query::{QueryParameters, selector_error};
+use super::query;
 use super::route::{INDEX, Route, find};
 use crate::exposition::{MachineLimits, Page, own};
-use crate::selector::Selector;
+use crate::selector::{Selector, SelectorError};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::{HeaderMap, Request, Response, StatusCode};
@@ -87,9 +87,9 @@ impl Shared {
                     .await
             }
             Route::Query => {
-                let query = QueryParameters::parse(parameters, deadline)?;
+                let params = query::parse(parameters)?;
                 self.ask(deadline, headers, move || {
-                    Ok(Answer::ok(JSON, backend.query(&query)?))
+                    Ok(Answer::ok(JSON, backend.query(&params, deadline)?))
                 })
                 .await
             }
@@ -161,7 +161,8 @@ fn matches(parameters: &str) -> Result<Vec<Selector>, ApiError> {
     const KNOWN: [&str; 2] = ["match", "match[]"];
     let parameters = Parameters::parse(parameters, &KNOWN)?;
     let of = |name: &'static str| {
-        let parse = move |text: &str| text.parse().map_err(|error| selector_error(name, &error));
+        let wrong = move |error: SelectorError| ApiError::parameter(name, error.to_string());
+        let parse = move |text: &str| text.parse().map_err(wrong);
         parameters
             .all(name)
             .map(parse)

@@ -38,10 +38,10 @@ pub(super) const INDEX: &str = r#"rondo collects what the machines of this host 
 /metrics/query      points of series as JSON
                     series=SELECTOR  such as exits_total{instance="vm-1"}, or {}
                     start, end       Unix seconds or RFC 3339; the end is now, unless it is given
-                    range            instead of start: 30s, 10m, 1h30m, all
+                    range            instead of start: 30s, 10m, 1h30m, all; 1m unless it is given
                     tier             auto (the finest there is), 0, 1, 2
-                    instance         of one machine only
-                    quantile         of histograms: 0.99 or p99, repeatable
+                    instance, schema of those only
+                    quantile         of histograms: 0.5,0.99
 /metrics/info       schemas, tiers and usage as JSON
 /metrics/health     whether collecting works: 200 or 503, with reasons
 /-/healthy          200 while this server answers

@@ -4,8 +4,9 @@ use super::backend::Backend;
 use super::connection::{converse, refuse};
 use super::error::ApiError;
 use super::limits::Limits;
-use super::listen::{Listen, Listener};
+use super::listener::Listener;
 use super::respond::{BACKEND_THREADS, Shared};
+use crate::collect::Listen;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,6 +39,9 @@ pub enum ServeError {
     /// Something else is there.
     #[error("{0} is not a socket, so it is not replaced; remove it, or choose another path")]
     NotASocket(PathBuf),
+    /// `none` is no place for a server.
+    #[error("nowhere to listen")]
+    Nowhere,
     /// No thread, or no descriptor for one.
     #[error("cannot start the thread of the HTTP server")]
     Thread(#[from] io::Error),
@@ -86,7 +90,7 @@ pub fn serve(listen: &Listen, backend: Arc<dyn Backend>, limits: Limits) -> Resu
         .build()?;
     let listener = runtime.block_on(Listener::bind(listen))?;
     let local_addr = listener.local_addr()?;
-    let is_loopback = matches!(&local_addr, Listen::Tcp(address) if address.ip().is_loopback());
+    let is_loopback = matches!(local_addr, Listen::Tcp(_)) && !local_addr.is_exposed();
     let shared = Arc::new(Shared::new(backend, limits, is_loopback));
     let (stop, stopped) = watch::channel(false);
     let thread = std::thread::Builder::new()

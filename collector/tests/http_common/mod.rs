@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use rondo_collector::Selector;
+use rondo_collector::collect::Listen;
 use rondo_collector::exposition::{Family, MachineLimits, Page, machine_page, own, process_families};
-use rondo_collector::http::{ApiError, Backend, Health, Limits, Listen, QueryParameters, Server, serve};
+use rondo_collector::http::{ApiError, Backend, Health, Limits, Server, serve};
+use rondo_collector::query::Params;
 use rondo_reader::{Bus, Limits as ReaderLimits};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -28,11 +30,11 @@ pub struct TestBackend {
 pub const BIG_BYTES: usize = 10_000_000;
 
 impl Backend for TestBackend {
-    fn query(&self, query: &QueryParameters) -> Result<Vec<u8>, ApiError> {
+    fn query(&self, params: &Params, _: Instant) -> Result<Vec<u8>, ApiError> {
         let inside = self.inside.fetch_add(1, Ordering::SeqCst) + 1;
         self.inside_max.fetch_max(inside, Ordering::SeqCst);
         self.entered.fetch_add(1, Ordering::SeqCst);
-        let answer = match query.series.as_str() {
+        let answer = match params.selector.exact("__name__").unwrap_or_default() {
             // Does not compress, so that it stays big.
             "big" => {
                 let mut state = 1u64;
@@ -55,7 +57,7 @@ impl Backend for TestBackend {
                 panic!("the query asks for it");
             }
             "many" => Err(ApiError::too_much("too many points").of("range")),
-            _ => Ok(format!("{:?} {:?}", query.series, query.range).into_bytes()),
+            name => Ok(format!("{name:?} {:?}", params.range).into_bytes()),
         };
         self.inside.fetch_sub(1, Ordering::SeqCst);
         answer

@@ -1,51 +1,11 @@
-//! Where a server listens: an address, or a socket in the file system.
+//! A socket that listens: at an address, or in the file system for its owner and group.
 
 use super::server::ServeError;
-use std::fmt;
+use crate::collect::Listen;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
-
-/// Where a server listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Listen {
-    /// An address; port 0 for any that is free.
-    Tcp(SocketAddr),
-    /// A socket in the file system, for its owner and group.
-    Unix(PathBuf),
-}
-
-impl FromStr for Listen {
-    type Err = String;
-
-    /// `127.0.0.1:9110`, `[::1]:9110`, `localhost:9110` or `unix:PATH`.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "an address with a port, such as 127.0.0.1:9110, or unix:PATH".to_owned();
-        match text.strip_prefix("unix:") {
-            Some("") => Err(wrong()),
-            Some(path) => Ok(Self::Unix(path.into())),
-            None => match text.strip_prefix("localhost:") {
-                Some(port) => {
-                    let port = port.parse().map_err(|_| wrong())?;
-                    Ok(Self::Tcp((IpAddr::V4(Ipv4Addr::LOCALHOST), port).into()))
-                }
-                None => text.parse().map(Self::Tcp).map_err(|_| wrong()),
-            },
-        }
-    }
-}
-
-impl fmt::Display for Listen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// A socket that listens.
 #[derive(Debug)]
@@ -82,6 +42,7 @@ impl Listener {
                 let (listener, file) = bind_unix(path).map_err(failed)?;
                 Ok(Self::Unix(listener, file))
             }
+            Listen::Nowhere => Err(ServeError::Nowhere),
         }
     }
 
@@ -124,26 +85,4 @@ fn bind_unix(path: &Path) -> io::Result<(UnixListener, SocketFile)> {
     }
     let (path, inode) = (path.to_owned(), named?.ino());
     Ok((listener, SocketFile { path, inode }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_and_paths() {
-        for text in ["127.0.0.1:9110", "[::1]:0", "unix:/run/rondo.sock", "unix:a"] {
-            assert_eq!(text.parse::<Listen>().unwrap().to_string(), text);
-        }
-        assert_eq!(
-            "localhost:1".parse::<Listen>().unwrap().to_string(),
-            "127.0.0.1:1"
-        );
-        for text in ["", "9110", "127.0.0.1", "example.org:80", "unix:", "localhost:x"] {
-            assert!(
-                text.parse::<Listen>().unwrap_err().contains("unix:PATH"),
-                "{text}"
-            );
-        }
-    }
 }
