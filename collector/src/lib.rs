@@ -22,7 +22,10 @@ pub mod consolidate;
 pub mod demo;
 mod doctor;
 mod embedded;
+pub mod exposition;
 mod gc;
+#[cfg(feature = "http")]
+pub mod http;
 mod info;
 mod json;
 mod ls;

@@ -1,0 +1,331 @@
+//! Prometheus itself: its linter has nothing to say of our pages, and a scrape has our values.
+#![cfg(feature = "http")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
+
+mod http_common;
+#[path = "../../tests/src/skip.rs"]
+mod skip;
+
+use http_common::{Running, TestBackend, eventually, parse, start_with};
+use rondo_collector::exposition::{Family, FamilyKind, Format, HostTotals, Page, Tally, Value, own};
+use rondo_collector::http::Limits;
+use rondo_reader::{Limits as ReaderLimits, Slab};
+use rondo_writer::{Unit, Writer};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Whether a command is there. Skipping aloud is the caller's.
+fn has(command: &str) -> bool {
+    let version = Command::new(command)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    version.is_ok_and(|status| status.success())
+}
+
+/// What `promtool check metrics` has to say; nothing if it is content.
+fn lint(text: &str) -> String {
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = promtool.wait_with_output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8(said).unwrap();
+    assert_eq!(output.status.success(), said.is_empty(), "{said}");
+    said
+}
+
+/// Two machines with every kind of series, and names and units as people choose them.
+struct Machines {
+    bus: TempDir,
+    writers: Vec<Writer>,
+}
+
+fn machines() -> Machines {
+    let bus = tempfile::tempdir().unwrap();
+    let writers = ["vm-1", "vm-2"].map(|instance| {
+        let mut writer = Writer::builder(instance)
+            .label("tenant", "blue \"1\"")
+            .bus(bus.path())
+            .create()
+            .unwrap();
+        let now = writer.now();
+        let mut exits = writer
+            .counter("vcpu_exits")
+            .help("Exits, by \"reason\" \\ cause.")
+            .label("reason", "io\\mmio");
+        exits = exits.label("vcpu", "0");
+        exits.owned().unwrap().add_at(now, 1_234_567);
+        let busy = writer
+            .counter("vcpu_busy_ns_total")
+            .unit(Unit::Nanoseconds)
+            .help("Time in the guest.");
+        busy.owned().unwrap().add_at(now, 1_500_000_001);
+        let memory = writer
+            .gauge("memory_resident_mib")
+            .unit(Unit::Mebibytes)
+            .help("Resident memory.");
+        memory.owned().unwrap().set_at(now, 64.5);
+        writer.gauge("vcpu_count").owned().unwrap().set_at(now, 2.0);
+        writer
+            .gauge("steal_pct")
+            .unit(Unit::Percent)
+            .owned()
+            .unwrap()
+            .set_at(now, 1.5);
+        writer
+            .gauge("temperature")
+            .owned()
+            .unwrap()
+            .set_at(now, f64::NEG_INFINITY);
+        writer
+            .counter("rx")
+            .unit(Unit::Other("packets".into()))
+            .owned()
+            .unwrap()
+            .add_at(now, 5);
+        let mut wait = writer
+            .distribution("disk_wait_us")
+            .unit(Unit::Microseconds)
+            .help("Waits.")
+            .owned()
+            .unwrap();
+        let exit = writer
+            .histogram("exit_duration_ns")
+            .unit(Unit::Nanoseconds)
+            .help("Handling of an exit.");
+        let mut exit = exit.owned().unwrap();
+        for sample in [250.0, 1_000.0, 1_250.5, 3e9] {
+            wait.record_at(now, sample);
+            exit.record_at(now, sample);
+        }
+        let mut colon = writer.histogram("guest:queue_bucket").owned().unwrap();
+        colon.record_at(now, 0.0);
+        writer.distribution("never").unit(Unit::Bytes).owned().unwrap();
+        writer.tick();
+        writer
+    });
+    let writers = writers.into();
+    Machines { bus, writers }
+}
+
+/// Every family of the table, the host's totals, and the process.
+fn own_families(machines: &Machines) -> Vec<Family> {
+    let mut tally = Tally::new(Tally::SECONDS);
+    tally.observe(0.012);
+    let mut families: Vec<Family> = own::ALL
+        .iter()
+        .map(|one| match one.kind {
+            FamilyKind::Histogram => one.sample([], tally.value()),
+            _ => one.by("tier", [("0", 1.0), ("1", 2.5e9)]),
+        })
+        .filter(|family| family.name != own::NAMES_REFUSED.name)
+        .collect();
+    let mut totals = HostTotals::default();
+    for writer in &machines.writers {
+        let slab = Slab::open(writer.paths().next().unwrap(), &ReaderLimits::default()).unwrap();
+        for series in slab.series() {
+            let place = totals.place(series).unwrap();
+            match series.kind {
+                rondo_reader::Kind::Gauge => totals.gauge(place, 1.5),
+                rondo_reader::Kind::Counter => totals.counter_grew(place, 7),
+                _ => totals.samples_came(place, 2, 9.0),
+            }
+        }
+    }
+    families.extend(totals.families());
+    families.extend(rondo_collector::exposition::process_families());
+    families
+}
+
+fn serve(machines: &Machines) -> Running {
+    let backend = TestBackend {
+        bus: Some(machines.bus.path().to_owned()),
+        ..TestBackend::default()
+    };
+    start_with(backend, Limits::default())
+}
+
+#[test]
+fn promtool_is_content_with_every_page() {
+    if !has("promtool") {
+        return skip::skip("promtool_is_content_with_every_page", "no promtool");
+    }
+    // It does complain, when there is reason to.
+    let mut wrong = Family {
+        name: "exits_ms".into(),
+        kind: FamilyKind::Counter,
+        unit: String::new(),
+        help: "x".into(),
+        samples: Vec::new(),
+    };
+    wrong.push(Default::default(), Value::Number(1.0));
+    let said = lint(&Page::from(vec![wrong]).write(Format::Text));
+    assert!(said.contains("_total") && said.contains("abbreviated"), "{said}");
+
+    let machines = machines();
+    let own_page = Page::from(own_families(&machines)).write(Format::Text);
+    assert_eq!(lint(&own_page), "", "{own_page}");
+    let running = serve(&machines);
+    for path in ["/metrics", "/metrics/machines"] {
+        let reply = running.get(path);
+        assert_eq!(reply.status, 200, "{reply:?}");
+        assert_eq!(lint(reply.text()), "", "{}", reply.text());
+    }
+    assert!(
+        running
+            .get("/metrics/machines")
+            .text()
+            .contains("vcpu_exits_total{instance=\"vm-1\"")
+    );
+}
+
+/// A Prometheus that is killed with the test.
+struct Prometheus {
+    child: Child,
+    address: SocketAddr,
+    data: TempDir,
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Prometheus {
+    /// One that scrapes both pages of `target` each second.
+    fn scraping(target: SocketAddr) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let config = data.path().join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs:\n\
+             - job_name: rondo\n  static_configs: [{{targets: ['{target}']}}]\n\
+             - job_name: machines\n  metrics_path: /metrics/machines\n  honor_labels: true\n  \
+             static_configs: [{{targets: ['{target}']}}]\n\
+             - job_name: narrow\n  metrics_path: /metrics/machines\n  params: {{'match[]': ['vcpu_exits{{instance=\"vm-2\"}}']}}\n  \
+             static_configs: [{{targets: ['{target}']}}]\n"
+        );
+        std::fs::write(&config, text).unwrap();
+        // Free now; if another takes it meanwhile, Prometheus ends and the test says so.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let log = std::fs::File::create(data.path().join("log")).unwrap();
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", config.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                data.path().join("tsdb").display()
+            ))
+            .arg(format!("--web.listen-address={address}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, address, data }
+    }
+
+    fn get(&self, path: &str) -> Option<serde_json::Value> {
+        let mut stream = TcpStream::connect(self.address).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let request = format!("GET {path} HTTP/1.0\r\nhost: {}\r\n\r\n", self.address);
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).ok()?;
+        serde_json::from_slice(&parse(&reply).body).ok()
+    }
+
+    /// The value of an instant query that has one result.
+    fn value(&self, query: &str) -> Option<f64> {
+        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let reply = self.get(&format!("/api/v1/query?query={encoded}"))?;
+        let results = reply["data"]["result"].as_array()?;
+        assert!(results.len() < 2, "{query}: {reply}");
+        results.first()?["value"][1].as_str()?.parse().ok()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn prometheus_scrapes_both_pages_and_has_their_values() {
+    if !has("prometheus") {
+        return skip::skip(
+            "prometheus_scrapes_both_pages_and_has_their_values",
+            "no prometheus",
+        );
+    }
+    let machines = machines();
+    let running = serve(&machines);
+    let prometheus = Prometheus::scraping(running.address);
+    eventually("Prometheus is up and has scraped", || {
+        prometheus.value("sum(up)") == Some(3.0) && prometheus.value("count(vcpu_exits_total)") == Some(3.0)
+    });
+    for (query, expected) in [
+        ("rondo_passes_total", 7.0),
+        ("rondo_slabs{state=\"live\"}", 2.0),
+        ("process_open_fds > bool 2", 1.0),
+        (
+            r#"vcpu_exits_total{job="machines",instance="vm-1",tenant="blue \"1\"",reason="io\\mmio",vcpu="0"}"#,
+            1_234_567.0,
+        ),
+        (
+            r#"vcpu_exits_total{job="narrow",exported_instance="vm-2"}"#,
+            1_234_567.0,
+        ),
+        ("count({job=\"narrow\",exported_instance!=\"\"})", 1.0),
+        ("vcpu_busy_seconds_total{instance=\"vm-2\"}", 1.500_000_001),
+        ("memory_resident_bytes{instance=\"vm-1\"}", 64.5 * 1_048_576.0),
+        ("steal_ratio{instance=\"vm-1\"}", 0.015),
+        ("temperature{instance=\"vm-1\"}", f64::NEG_INFINITY),
+        ("disk_wait_seconds_count{instance=\"vm-1\"}", 4.0),
+        ("disk_wait_seconds_sum{instance=\"vm-1\"}", 3_000.002_500_5),
+        ("disk_wait_seconds_min{instance=\"vm-1\"}", 0.000_25),
+        ("disk_wait_seconds_max{instance=\"vm-1\"}", 3_000.0),
+        ("sum(exit_duration_seconds_bucket{le=\"+Inf\"})", 8.0),
+        ("exit_duration_seconds_count{instance=\"vm-1\"}", 4.0),
+        // 250 ns of either machine, in the bucket that ends at 256.
+        ("sum(exit_duration_seconds_bucket{le=\"2.56e-07\"})", 2.0),
+        ("never_bytes_count{instance=\"vm-1\"}", 0.0),
+        ("rondo_series_conflicts{job=\"machines\"}", 0.0),
+    ] {
+        assert_eq!(
+            prometheus.value(query),
+            Some(expected),
+            "{query}\n{}",
+            prometheus.log()
+        );
+    }
+    // It asked for OpenMetrics, which alone has units.
+    let metadata = prometheus
+        .get("/api/v1/metadata?metric=vcpu_busy_seconds")
+        .unwrap();
+    let of = &metadata["data"]["vcpu_busy_seconds"][0];
+    assert_eq!(
+        (&of["type"], &of["unit"]),
+        (&"counter".into(), &"seconds".into()),
+        "{metadata}"
+    );
+    assert_eq!(of["help"], "Time in the guest.");
+    // A quantile of both machines together lies in the bucket of its sample.
+    let quantile = prometheus
+        .value("histogram_quantile(0.5, sum by (le) (exit_duration_seconds_bucket))")
+        .unwrap();
+    assert!((0.96e-6..=1.024e-6).contains(&quantile), "{quantile}");
+}
