@@ -17,11 +17,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Collector {
     child: Child,
     log: Option<BufReader<ChildStderr>>,
+    /// Where it keeps its store, unless it was told another place.
+    _store: tempfile::TempDir,
 }
 
 fn start(arguments: &[&str], set_up: impl FnOnce(&mut Command)) -> Collector {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin("rondo"));
-    command.arg("collect").args(arguments).args(["--listen", "none"]);
+    command.arg("collect").args(arguments).env("RONDO_LISTEN", "none");
     for variable in [
         "RONDO_BUS",
         "RONDO_STORE",
@@ -31,11 +33,19 @@ fn start(arguments: &[&str], set_up: impl FnOnce(&mut Command)) -> Collector {
     ] {
         command.env_remove(variable);
     }
+    let store = tempfile::tempdir().unwrap();
+    command
+        .env("RONDO_STORE", store.path())
+        .env("RONDO_STORE_BUDGET", "16MiB");
     command.stderr(Stdio::piped());
     set_up(&mut command);
     let mut child = command.spawn().unwrap();
     let log = child.stderr.take().map(BufReader::new);
-    Collector { child, log }
+    Collector {
+        child,
+        log,
+        _store: store,
+    }
 }
 
 impl Collector {
@@ -124,14 +134,14 @@ fn sigterm_ends_it_at_once_and_cleanly() {
 fn a_second_collector_is_told_who_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let bus = text(directory.path());
-    let mut first = start(&["--bus", bus, "--store", bus], |_| {});
+    let mut first = start(&["--bus", bus], |_| {});
     first.line_with("collecting from");
     let deadline = Instant::now() + PATIENCE;
     while !directory.path().join(".collector.lock").exists() {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(5));
     }
-    let mut second = start(&["--bus", bus, "--store", bus], |_| {});
+    let mut second = start(&["--bus", bus], |_| {});
     let said = second.line_with("another collector");
     let pid = first.child.id();
     assert_eq!(
@@ -142,7 +152,7 @@ fn a_second_collector_is_told_who_is_there() {
     // Killed, so that nothing of it is tidied up: the bus is free all the same.
     first.child.kill().unwrap();
     first.child.wait().unwrap();
-    let mut third = start(&["--bus", bus, "--store", bus], |_| {});
+    let mut third = start(&["--bus", bus], |_| {});
     third.line_with("collecting from");
     third.send(Signal::SIGINT);
     assert_eq!(third.end().code(), Some(0));
@@ -163,9 +173,12 @@ fn a_file_with_an_unknown_key_is_refused_at_the_start_and_ignored_on_reload() {
     );
     assert_eq!(refused.end().code(), Some(2));
 
-    std::fs::write(&config, "store = \"/nonexistent\"\nkeep = \"10s\"\n").unwrap();
-    let mut collector = start(&arguments, |_| {});
-    collector.line_with("into /nonexistent");
+    let store = directory.path().join("store");
+    std::fs::write(&config, format!("store = {store:?}\nkeep = \"10s\"\n")).unwrap();
+    let mut collector = start(&arguments, |command| {
+        command.env_remove("RONDO_STORE");
+    });
+    collector.line_with(&format!("into {}", text(&store)));
     std::fs::write(&config, "keep = 'soon'").unwrap();
     collector.send(Signal::SIGHUP);
     let said = collector.line_with("the old stay in force");
@@ -185,7 +198,7 @@ fn a_file_with_an_unknown_key_is_refused_at_the_start_and_ignored_on_reload() {
 fn the_bus_may_be_made_after_the_start() {
     let directory = tempfile::tempdir().unwrap();
     let bus = directory.path().join("bus");
-    let mut collector = start(&["--bus", text(&bus), "--store", text(&bus)], |command| {
+    let mut collector = start(&["--bus", text(&bus)], |command| {
         command.env("RONDO_LOG", "debug");
     });
     collector.line_with("waiting for the bus");
@@ -203,7 +216,7 @@ fn a_second_signal_ends_it_on_the_spot() {
     let bus = directory.path().join("bus");
     std::fs::create_dir(&bus).unwrap();
     // A log that nobody takes in stops it in the middle of whatever it does, also of its end.
-    let mut collector = start(&["--bus", text(&bus), "--store", text(&bus)], |command| {
+    let mut collector = start(&["--bus", text(&bus)], |command| {
         command.env("RONDO_LOG", "debug");
     });
     collector.line_with("collecting from");
@@ -221,7 +234,7 @@ fn a_second_signal_ends_it_on_the_spot() {
 fn a_log_that_nobody_reads_does_not_end_it() {
     let directory = tempfile::tempdir().unwrap();
     let bus = directory.path().join("bus");
-    let mut collector = start(&["--bus", text(&bus), "--store", text(&bus)], |command| {
+    let mut collector = start(&["--bus", text(&bus)], |command| {
         command.env("RONDO_LOG", "debug");
     });
     collector.line_with("waiting for the bus");
@@ -236,16 +249,11 @@ fn a_log_that_nobody_reads_does_not_end_it() {
 fn an_open_door_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let bus = text(directory.path());
-    let mut open = start(
-        &["--bus", bus, "--store", bus, "--config", "/nonexistent.toml"],
-        |_| {},
-    );
+    let mut open = start(&["--bus", bus, "--config", "/nonexistent.toml"], |_| {});
     open.line_with("cannot read /nonexistent.toml");
-    let mut command = Command::new(assert_cmd::cargo::cargo_bin("rondo"));
-    let command = command.args(["collect", "--bus", bus, "--store", bus, "--listen", "0.0.0.0:0"]);
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-    let log = child.stderr.take().map(BufReader::new);
-    let mut open = Collector { child, log };
+    let mut open = start(&["--bus", bus], |command| {
+        command.env("RONDO_LISTEN", "0.0.0.0:0");
+    });
     let said = open.line_with("can read all metrics");
     assert!(said.contains("WARN") && said.contains("0.0.0.0:0"), "{said}");
 }

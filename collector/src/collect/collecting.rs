@@ -72,12 +72,14 @@ impl Core for Collecting {
             );
         }
         let states = collector.states();
-        Ok(Report {
-            live_count: states.live,
+        let report = Report {
+            live_count: states.live + states.stuck,
             ended_count: states.ended,
             refused_count: states.refused,
             errors: report.errors,
-        })
+        };
+        tracing::debug!("{report}");
+        Ok(report)
     }
 
     fn reload(&mut self, settings: &Settings) {
