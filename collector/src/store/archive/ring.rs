@@ -200,6 +200,7 @@ impl Archive {
         }
         if let Some(extent) = &mut self.extents[filling.place] {
             extent.add(filling.end, &header, &filling.pending.entries);
+            extent.index();
             filling.end = extent.end;
         }
         filling.next_number = filling.next_number.saturating_add(1);
