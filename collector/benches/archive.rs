@@ -336,7 +336,10 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [_, "--open", dir] => return open_full_store(Path::new(dir)),
         [_, "--read", dir] => return read_full_store(Path::new(dir)),
-        [_, "--fill", dir] => return drop(fill(Path::new(dir))),
+        [_, "--fill", dir] => {
+            fill(Path::new(dir));
+            return;
+        }
         _ => {}
     }
     by_kind_of_data();

@@ -7,6 +7,7 @@
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
 //! | [`json`] | comparing and printing what they print |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
+//! | [`store`] | the golden store of `spec/vectors/store`, made anew |
 //! | [`skip`] | saying that a test cannot run here |
 #![allow(
     clippy::unwrap_used,
@@ -21,4 +22,5 @@ mod later;
 pub mod raw;
 pub mod rows;
 pub mod skip;
+pub mod store;
 pub mod vectors;

@@ -218,6 +218,9 @@ impl Coding {
     }
 
     fn read(tag: u8, input: &mut Input<'_>) -> Result<Self, Malformed> {
+        if tag & 0x80 != 0 {
+            return Err(Malformed("a column has an unknown coding"));
+        }
         let scale = tag >> 3 & 7;
         let width = |input: &mut Input<'_>| match input.u8()? {
             width @ 0..=64 => Ok(u32::from(width)),
