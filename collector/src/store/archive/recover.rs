@@ -8,8 +8,10 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Mutex, PoisonError};
 
-/// Threads that look for frames.
+/// Threads that look for frames, at most.
 const READERS: usize = 8;
+/// Extents for which it pays to start one.
+const EXTENTS_WORTH_A_READER: usize = 64;
 
 /// The extents of an archive.
 #[derive(Debug, Default)]
@@ -54,7 +56,7 @@ fn walk_all(medium: &dyn Medium, header: &ArchiveHeader, extent_count: usize) ->
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..READERS {
+        for _ in 1..READERS.min(extent_count / EXTENTS_WORTH_A_READER) {
             // Without it there is one to help less.
             let _ = std::thread::Builder::new().spawn_scoped(scope, look);
         }
