@@ -48,8 +48,13 @@ pub fn c_program(name: &str) -> Result<PathBuf, String> {
         .map_err(String::clone)
 }
 
-/// The Python reader, as a command that lacks its arguments.
+/// The Python reader of slabs, as a command that lacks its arguments.
 pub fn python_reader() -> Result<Command, String> {
+    python("rondo_slab.py")
+}
+
+/// A program of spec/python.
+fn python(program: &str) -> Result<Command, String> {
     let version = Command::new("python3")
         .args(["-c", "import sys; sys.exit(sys.version_info < (3, 11))"])
         .status();
@@ -58,7 +63,7 @@ pub fn python_reader() -> Result<Command, String> {
     }
     let mut command = Command::new("python3");
     // -B: leaves no compiled copies in the source tree.
-    command.arg("-B").arg(root().join("spec/python/rondo_slab.py"));
+    command.arg("-B").arg(root().join("spec/python").join(program));
     Ok(command)
 }
 
@@ -70,6 +75,13 @@ pub fn json_by_c(slab: &Path) -> Answer {
 /// The JSON of a slab from the Python reader.
 pub fn json_by_python(slab: &Path) -> Answer {
     Ok(run(python_reader()?.args([OsStr::new("json"), slab.as_os_str()])))
+}
+
+/// The JSON of a store from the Python reader.
+pub fn store_json_by_python(store: &Path) -> Answer {
+    Ok(run(
+        python("rondo_store.py")?.args([OsStr::new("json"), store.as_os_str()])
+    ))
 }
 
 /// The JSON of a slab from the parser that Kaitai Struct makes of spec/slab.ksy.

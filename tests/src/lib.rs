@@ -8,6 +8,7 @@
 //! | [`json`] | comparing and printing what they print |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
 //! | [`simulation`] | machines of simulated time, and what a collector has to make of them |
+//! | [`store`] | the golden store of `spec/vectors/store`, made anew |
 //! | [`skip`] | saying that a test cannot run here |
 #![allow(
     clippy::unwrap_used,
@@ -23,4 +24,5 @@ pub mod raw;
 pub mod rows;
 pub mod simulation;
 pub mod skip;
+pub mod store;
 pub mod vectors;

@@ -4,7 +4,9 @@
 use super::frame::{Entry, FrameHeader, HEADER_BYTES, Use, block_end};
 use super::header::{ArchiveHeader, BLOCK_BYTES};
 use super::medium::Medium;
+use std::collections::HashSet;
 use std::ops::AddAssign;
+use zerocopy::little_endian::U32;
 
 /// Sums over runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -62,7 +64,7 @@ impl Extent {
         }
     }
 
-    /// Takes note of a frame that stands behind those before it.
+    /// Takes note of a frame that stands behind those before it. [`index`](Self::index) comes after the last one.
     pub(super) fn add(&mut self, offset: usize, header: &FrameHeader, entries: &[Entry]) {
         if self.frames.is_empty() {
             self.first_number = header.number.get();
@@ -73,12 +75,8 @@ impl Extent {
         self.synced_below = header.synced_below.get();
         self.wall_ns.0 = self.wall_ns.0.min(header.wall_min_ns.get());
         self.wall_ns.1 = self.wall_ns.1.max(header.wall_max_ns.get());
-        let known = self.instances.len();
         for entry in entries {
-            let instance = entry.instance_hash.get() as u32;
-            if self.instances[..known].binary_search(&instance).is_err() {
-                self.instances.push(instance);
-            }
+            self.instances.push(entry.instance_hash.get() as u32);
             self.newest_end_ns = self.newest_end_ns.max(entry.end_ns());
             self.totals += Totals {
                 runs: 1,
@@ -87,6 +85,10 @@ impl Extent {
                 run_bytes: entry.run_length.get().into(),
             };
         }
+    }
+
+    /// Makes it fit to be asked, after frames were added.
+    pub(super) fn index(&mut self) {
         self.instances.sort_unstable();
         self.instances.dedup();
     }
@@ -189,7 +191,7 @@ pub(super) fn walk(
             continue;
         }
         found.newest = found.newest.max(Some((number, frame.header.synced_below.get())));
-        if number >= verify_from && !has_whole_blocks(medium, extent_offset, extent_use, &frame.entries) {
+        if number >= verify_from && !has_whole_blocks(medium, extent_offset, offset, &frame, extent_use) {
             found.torn.push(offset);
             offset = next;
             continue;
@@ -200,35 +202,43 @@ pub(super) fn walk(
     }
     found.extent = found.extent.filter(Extent::has_start);
     if let Some(extent) = &mut found.extent {
+        extent.index();
         extent.seal();
     }
     found
 }
 
-fn has_whole_blocks(medium: &dyn Medium, extent_offset: u64, extent_use: Use, entries: &[Entry]) -> bool {
-    let mut block = Vec::new();
-    let mut layout_seen = None;
-    entries.iter().all(|entry| {
-        let layout = (
-            entry.layout_offset.get(),
-            entry.layout_length.get(),
-            entry.layout_crc.get(),
-        );
-        let run = (
-            entry.run_offset.get(),
-            entry.run_length.get(),
-            entry.run_crc.get(),
-        );
-        let mut is_whole = |(offset, length, crc): (u32, u32, u32)| {
-            // Lengths are those of a directory whose checksum is right.
-            block.resize(length as usize, 0);
-            medium
-                .read_at(&mut block, extent_offset + u64::from(offset))
-                .is_ok()
-                && extent_use.crc(&block) == crc
-        };
-        let has_layout = layout_seen == Some(layout) || is_whole(layout);
-        layout_seen = Some(layout);
-        has_layout && is_whole(run)
+/// Whether all runs of a frame, and the layouts that they need, are what was written.
+fn has_whole_blocks(
+    medium: &dyn Medium,
+    extent_offset: u64,
+    offset: usize,
+    frame: &FrameHead,
+    extent_use: Use,
+) -> bool {
+    let read = |offset: usize, length: usize| {
+        let mut bytes = vec![0; length];
+        let is_read = medium.read_at(&mut bytes, extent_offset + offset as u64).is_ok();
+        is_read.then_some(bytes)
+    };
+    let Some(bytes) = read(offset, frame.header.length.get() as usize) else {
+        return false;
+    };
+    let is_whole = |at: U32, length: U32, crc: U32| {
+        let (at, length) = (at.get() as usize, length.get() as usize);
+        let inside = at
+            .checked_sub(offset)
+            .and_then(|at| bytes.get(at..)?.get(..length));
+        match inside {
+            Some(block) => extent_use.crc(block) == crc.get(),
+            // A layout in an earlier frame.
+            None => read(at, length).is_some_and(|block| extent_use.crc(&block) == crc.get()),
+        }
+    };
+    let mut layouts = HashSet::new();
+    frame.entries.iter().all(|entry| {
+        let has_layout = !layouts.insert((entry.layout_offset, entry.layout_length, entry.layout_crc))
+            || is_whole(entry.layout_offset, entry.layout_length, entry.layout_crc);
+        has_layout && is_whole(entry.run_offset, entry.run_length, entry.run_crc)
     })
 }

@@ -1,11 +1,17 @@
 //! What an archive holds, found out from its bytes alone, however its last writer ended.
 
-use super::extent::{Extent, walk};
+use super::extent::{Extent, Walk, walk};
 use super::frame::HEADER_BYTES;
 use super::header::ArchiveHeader;
 use super::medium::Medium;
 use std::collections::HashMap;
 use std::io;
+use std::sync::{Mutex, PoisonError};
+
+/// Threads that look for frames, at most.
+const READERS: usize = 8;
+/// Extents for which it pays to start one.
+const EXTENTS_WORTH_A_READER: usize = 64;
 
 /// The extents of an archive.
 #[derive(Debug, Default)]
@@ -20,9 +26,7 @@ pub(super) struct Recovered {
 
 /// Finds all extents.
 pub(super) fn recover(medium: &dyn Medium, header: &ArchiveHeader, extent_count: usize) -> Recovered {
-    let mut walks: Vec<_> = (0..extent_count)
-        .map(|place| walk(medium, header, header.extent_offset(place), u64::MAX))
-        .collect();
+    let mut walks = walk_all(medium, header, extent_count);
     let mut recovered = Recovered::default();
     if let Some((newest, synced_below)) = walks.iter().filter_map(|walk| walk.newest).max() {
         recovered.next_number = newest.saturating_add(1);
@@ -38,6 +42,27 @@ pub(super) fn recover(medium: &dyn Medium, header: &ArchiveHeader, extent_count:
     recovered.extents = walks.into_iter().map(|walk| walk.extent).collect();
     recovered.forget_copies();
     recovered
+}
+
+/// Looks at all extents, with several reads under way at a time: waiting for the disk is what takes long.
+fn walk_all(medium: &dyn Medium, header: &ArchiveHeader, extent_count: usize) -> Vec<Walk> {
+    let mut walks: Vec<Walk> = Vec::new();
+    walks.resize_with(extent_count, Walk::default);
+    let work = Mutex::new(walks.iter_mut().enumerate());
+    let next = || work.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let look = || {
+        while let Some((place, found)) = next() {
+            *found = walk(medium, header, header.extent_offset(place), u64::MAX);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..READERS.min(extent_count / EXTENTS_WORTH_A_READER) {
+            // Without it there is one to help less.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, look);
+        }
+        look();
+    });
+    walks
 }
 
 impl Recovered {

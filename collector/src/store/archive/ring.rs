@@ -6,7 +6,7 @@
 use super::dictionary::{Dictionary, LayoutPlace};
 use super::error::StoreError;
 use super::extent::{Extent, read_frame};
-use super::frame::{FrameHeader, Use};
+use super::frame::{FrameHeader, Use, block_end};
 use super::header::ArchiveHeader;
 use super::layouts::Layouts;
 use super::medium::Medium;
@@ -45,6 +45,8 @@ pub(super) struct Filling {
     synced_below: u64,
     /// Written to since the last sync.
     is_dirty: bool,
+    /// The last sync did not work.
+    was_sync_refused: bool,
     pub(super) written_bytes: u64,
 }
 
@@ -90,6 +92,7 @@ impl Archive {
             // Resizing has synchronised all there is.
             synced_below: next_number,
             is_dirty: false,
+            was_sync_refused: false,
             written_bytes: 0,
         });
         archive.resume()?;
@@ -200,6 +203,7 @@ impl Archive {
         }
         if let Some(extent) = &mut self.extents[filling.place] {
             extent.add(filling.end, &header, &filling.pending.entries);
+            extent.index();
             filling.end = extent.end;
         }
         filling.next_number = filling.next_number.saturating_add(1);
@@ -210,12 +214,49 @@ impl Archive {
     /// Flushes, and returns when all of it is on stable storage.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         self.flush()?;
-        if let Some(filling) = self.filling.as_mut().filter(|filling| filling.is_dirty) {
-            self.medium
-                .sync()
-                .map_err(StoreError::io("synchronise", &self.path))?;
+        let Some(filling) = self.filling.as_mut().filter(|filling| filling.is_dirty) else {
+            return Ok(());
+        };
+        let synced_below = filling.synced_below;
+        // True until it is known to have worked.
+        if std::mem::replace(&mut filling.was_sync_refused, true) {
+            self.rewrite(synced_below)?;
+        }
+        self.medium
+            .sync()
+            .map_err(StoreError::io("synchronise", &self.path))?;
+        if let Some(filling) = &mut self.filling {
             filling.is_dirty = false;
+            filling.was_sync_refused = false;
             filling.synced_below = filling.next_number;
+        }
+        Ok(())
+    }
+
+    /// Writes the frames from that number on once more. After an fdatasync that failed, Linux takes what it could
+    /// not write for written: the next one would succeed without it.
+    fn rewrite(&self, from_number: u64) -> Result<(), StoreError> {
+        let places = self.order.iter().rev();
+        let extents = places.map_while(|&place| {
+            let extent = self.extents[place].as_ref()?;
+            (extent.last_number >= from_number).then_some((place, extent))
+        });
+        for (place, extent) in extents {
+            let extent_offset = self.header.extent_offset(place);
+            for &offset in &extent.frames {
+                let head = read_frame(&*self.medium, &self.header, extent_offset, offset as usize);
+                let Some(head) = head.filter(|head| head.header.number.get() >= from_number) else {
+                    continue;
+                };
+                let at = extent_offset + u64::from(offset);
+                let mut frame = vec![0; block_end(head.header.length.get() as usize)];
+                self.medium
+                    .read_at(&mut frame, at)
+                    .map_err(StoreError::io("read", &self.path))?;
+                self.medium
+                    .write_at(&frame, at)
+                    .map_err(StoreError::io("write", &self.path))?;
+            }
         }
         Ok(())
     }

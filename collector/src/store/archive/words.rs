@@ -46,7 +46,7 @@ pub(super) fn encode(bytes: &mut Vec<u8>, words: &[u64], is_integer: bool) {
         return encode_present(bytes, 0, &[], words, is_integer);
     }
     if sentinel_count == words.len() {
-        return Coding::Nothing.write(bytes, 0, &[], &[]);
+        return Coding::Nothing.write(bytes, 0, &[], &[], &[]);
     }
     let mut bitmap = Vec::new();
     pack(
@@ -76,21 +76,19 @@ fn encode_present(bytes: &mut Vec<u8>, flag: u8, bitmap: &[u8], words: &[u64], i
         shift,
         width: width_of(or >> shift),
     });
-    let scale = if is_integer {
-        Some(INTEGER)
-    } else {
-        scale_of(words)
-    };
-    if let Some(scale) = scale {
-        let [offset, delta] = integers(scale, words);
-        consider(offset);
-        consider(delta);
+    let numbers = whole_numbers(words, is_integer);
+    if let Some((scale, numbers)) = &numbers {
+        integers(*scale, numbers).into_iter().for_each(consider);
     }
-    best.write(bytes, flag, bitmap, words);
+    let numbers = numbers.map_or_else(Vec::new, |(_, numbers)| numbers);
+    best.write(bytes, flag, bitmap, words, &numbers);
 }
 
-/// The least power of ten that makes whole numbers of all of them.
-fn scale_of(words: &[u64]) -> Option<u8> {
+/// The whole numbers that stand for all of them, and what they are scaled by: the least power of ten that does.
+fn whole_numbers(words: &[u64], is_integer: bool) -> Option<(u8, Vec<i64>)> {
+    if is_integer {
+        return Some((INTEGER, words.iter().map(|word| word.cast_signed()).collect()));
+    }
     let mut scale = 0;
     for &word in words {
         while whole(word, scale).is_none() {
@@ -101,17 +99,13 @@ fn scale_of(words: &[u64]) -> Option<u8> {
         }
     }
     // A greater power may be too great for those before.
-    words
-        .iter()
-        .all(|&word| whole(word, scale).is_some())
-        .then_some(scale)
+    let numbers: Option<_> = words.iter().map(|&word| whole(word, scale)).collect();
+    Some((scale, numbers?))
 }
 
 /// The whole number that stands for `word`, if exactly this word comes back from it.
 fn whole(word: u64, scale: u8) -> Option<i64> {
-    let Some(power) = POWERS.get(usize::from(scale)) else {
-        return Some(word.cast_signed());
-    };
+    let power = POWERS.get(usize::from(scale))?;
     let scaled = f64::from_bits(word) * power;
     let whole = (scaled + 0.5f64.copysign(scaled)) as i64;
     (whole.unsigned_abs() <= WHOLE_MAX && word_of(whole, scale) == word).then_some(whole)
@@ -125,21 +119,20 @@ fn word_of(whole: i64, scale: u8) -> u64 {
 }
 
 /// Both ways to code whole numbers.
-fn integers(scale: u8, words: &[u64]) -> [Coding; 2] {
-    let values = || words.iter().filter_map(|&word| whole(word, scale));
+fn integers(scale: u8, numbers: &[i64]) -> [Coding; 2] {
     let spread = |least: i64, greatest: i64| width_of(greatest.wrapping_sub(least).cast_unsigned());
-    let (least, greatest) = bounds(values());
+    let (base, greatest) = bounds(numbers.iter().copied());
     let offset = Coding::Offset {
         scale,
-        base: least,
-        width: spread(least, greatest),
+        base,
+        width: spread(base, greatest),
     };
-    let (least, greatest) = bounds(values().zip(values().skip(1)).map(|(a, b)| b.wrapping_sub(a)));
+    let (base, greatest) = bounds(numbers.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
     let delta = Coding::Delta {
         scale,
-        first: values().next().unwrap_or(0),
-        base: least,
-        width: spread(least, greatest),
+        first: numbers.first().copied().unwrap_or(0),
+        base,
+        width: spread(base, greatest),
     };
     [offset, delta]
 }
@@ -179,7 +172,8 @@ impl Coding {
         self.head_len() + self.payload_len(count)
     }
 
-    fn write(self, bytes: &mut Vec<u8>, flag: u8, bitmap: &[u8], words: &[u64]) {
+    /// Appends tag, bitmap, head and payload; `numbers` are the words as whole numbers, if they can be.
+    fn write(self, bytes: &mut Vec<u8>, flag: u8, bitmap: &[u8], words: &[u64], numbers: &[i64]) {
         let tag = match self {
             Self::Raw => 0,
             Self::Constant(_) => 1,
@@ -190,46 +184,43 @@ impl Coding {
         };
         bytes.push(tag | flag);
         bytes.extend_from_slice(bitmap);
-        let pairs = words.iter().zip(words.get(1..).unwrap_or_default());
         match self {
             Self::Raw => words
                 .iter()
                 .for_each(|word| bytes.extend_from_slice(&word.to_le_bytes())),
             Self::Constant(word) => bytes.extend_from_slice(&word.to_le_bytes()),
-            Self::Offset { scale, base, width } => {
+            Self::Offset { base, width, .. } => {
                 bytes.push(width as u8);
                 write_varint(bytes, zigzag(base));
-                let above = |&word| {
-                    whole(word, scale)
-                        .unwrap_or(base)
-                        .wrapping_sub(base)
-                        .cast_unsigned()
-                };
-                pack(bytes, width, words.iter().map(above));
+                let above = |number: &i64| number.wrapping_sub(base).cast_unsigned();
+                pack(bytes, width, numbers.iter().map(above));
             }
             Self::Delta {
-                scale,
-                first,
-                base,
-                width,
+                first, base, width, ..
             } => {
                 bytes.push(width as u8);
                 write_varint(bytes, zigzag(first));
                 write_varint(bytes, zigzag(base));
-                let whole = |word: &u64| whole(*word, scale).unwrap_or(0);
-                let above = |(a, b)| whole(b).wrapping_sub(whole(a)).wrapping_sub(base).cast_unsigned();
-                pack(bytes, width, pairs.map(above));
+                let above = |pair: &[i64]| pair[1].wrapping_sub(pair[0]).wrapping_sub(base).cast_unsigned();
+                pack(bytes, width, numbers.windows(2).map(above));
             }
             Self::Xor { first, shift, width } => {
                 bytes.extend_from_slice(&[shift as u8, width as u8]);
                 bytes.extend_from_slice(&first.to_le_bytes());
-                pack(bytes, width, pairs.map(|(a, b)| (a ^ b) >> shift));
+                pack(
+                    bytes,
+                    width,
+                    words.windows(2).map(|pair| (pair[0] ^ pair[1]) >> shift),
+                );
             }
             Self::Nothing => {}
         }
     }
 
     fn read(tag: u8, input: &mut Input<'_>) -> Result<Self, Malformed> {
+        if tag & 0x80 != 0 {
+            return Err(Malformed("a column has an unknown coding"));
+        }
         let scale = tag >> 3 & 7;
         let width = |input: &mut Input<'_>| match input.u8()? {
             width @ 0..=64 => Ok(u32::from(width)),

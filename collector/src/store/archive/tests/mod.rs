@@ -7,6 +7,7 @@ mod power_cut;
 mod resize;
 mod ring;
 mod samples;
+mod spec;
 
 use super::error::StoreError;
 use super::header::ArchiveHeader;

@@ -8,7 +8,7 @@ use crate::store::archive::ProgressKey;
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     /// What was synchronised is there, unless its extent was being overwritten; what is there was appended, in
     /// this order, and not twice; and the archive goes on, through the next cut too.
