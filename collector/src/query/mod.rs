@@ -18,17 +18,24 @@
 
 mod answer;
 mod command;
+mod explain;
+mod follow;
 mod input;
 mod join;
 mod json;
 mod params;
+mod place;
 mod plan;
+mod print;
 mod quantile;
 mod read;
+mod remote;
+mod shelf;
 mod stored;
 
 pub use answer::{Answer, Part, Point, SeriesAnswer, Value};
-pub(crate) use command::run;
+pub(crate) use command::{run, run_explain};
+pub use explain::{Coverage, Explanation, SeriesExplanation, explain};
 pub use input::{LiveSlab, RunFilter, RunHead, SeriesRows, StoredRuns};
 pub use join::{Level, Row, join};
 pub use json::{AnswerJson, NumberJson, PartJson, PointJson, SeriesJson, TierJson, write_json};

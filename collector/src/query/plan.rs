@@ -459,6 +459,11 @@ fn takes(selector: &Selector, source: &Source) -> bool {
     selector.matches_by(|label| of_machine(source, &incarnation, label))
 }
 
+/// Whether the selector takes a series of a machine.
+pub(super) fn takes_all(selector: &Selector, source: &Source, name: &str, labels: &Labels) -> bool {
+    takes(selector, source) && takes_series(selector, source, name, labels)
+}
+
 fn takes_series(selector: &Selector, source: &Source, name: &str, labels: &Labels) -> bool {
     // That the machine is taken was seen before.
     selector.matches_by(|label| match label {

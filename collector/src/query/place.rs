@@ -1,0 +1,93 @@
+//! What a TARGET stands for, opened: a slab, a machine with a store, a store, or a collector.
+
+use super::LiveSlab;
+use super::remote::Remote;
+use super::shelf::Shelf;
+use crate::cli::Selection;
+use crate::store::Source;
+use crate::target::{self, Target};
+use anyhow::bail;
+use rondo_reader::{Bus, Error, Slab, View};
+use std::path::Path;
+use std::sync::Arc;
+
+/// Where a query is answered.
+pub(super) enum Place {
+    /// By this slab alone.
+    Slab(Box<Slab>),
+    /// By the slabs of one machine and a store.
+    Joined { slabs: Vec<Slab>, store: Shelf },
+    /// By a store alone.
+    Store(Shelf),
+    /// By a collector.
+    Remote(Remote),
+}
+
+impl Place {
+    pub(super) fn open(selection: &Selection) -> anyhow::Result<Self> {
+        let (text, store) = (selection.target.as_str(), selection.store.as_deref());
+        if let Some(remote) = Remote::parse(text) {
+            return Ok(Self::Remote(remote));
+        }
+        match (Target::parse(text), store) {
+            (Target::Path(path), _) if path.is_dir() => Ok(Self::Store(Shelf::open(&path)?)),
+            (Target::Path(path), Some(store)) => {
+                let slab = Slab::open(path, &target::limits(&selection.bus))?;
+                Ok(Self::Joined {
+                    slabs: vec![slab],
+                    store: Shelf::open(store)?,
+                })
+            }
+            (Target::Instance { instance, .. }, Some(store)) => Self::join(&instance, store, selection),
+            (_, None) => Ok(Self::Slab(Box::new(target::open(text, &selection.bus)?))),
+        }
+    }
+
+    /// The slabs of a machine on the bus, if there are any, and the store.
+    fn join(instance: &str, store: &Path, selection: &Selection) -> anyhow::Result<Self> {
+        let limits = target::limits(&selection.bus);
+        let slabs = match Bus::open_instance(&selection.bus.bus, instance, &limits) {
+            Ok(bus) => bus
+                .into_slabs()
+                .filter(|slab| slab.identity().instance == instance)
+                .collect(),
+            // What is stored can be read without a bus.
+            Err(Error::BusMissing(_)) => Vec::new(),
+            Err(error) => bail!(error),
+        };
+        Ok(Self::Joined {
+            slabs,
+            store: Shelf::open(store)?,
+        })
+    }
+
+    /// Does something with what there is, if it is here.
+    pub(super) fn with<T>(
+        &self,
+        act: impl FnOnce(&[LiveSlab<'_>], &Shelf) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let slabs: &[Slab] = match self {
+            Self::Slab(slab) => std::slice::from_ref(&**slab),
+            Self::Joined { slabs, .. } => slabs,
+            Self::Store(_) | Self::Remote(_) => &[],
+        };
+        let live: Vec<LiveSlab<'_>> = slabs
+            .iter()
+            .map(|slab| Ok(live(slab, slab.view()?)))
+            .collect::<Result<_, Error>>()?;
+        match self {
+            Self::Joined { store, .. } | Self::Store(store) => act(&live, store),
+            Self::Slab(_) | Self::Remote(_) => act(&live, &Shelf::empty()),
+        }
+    }
+}
+
+/// A slab without a collector: nothing is consolidated yet.
+pub(super) fn live(slab: &Slab, view: View) -> LiveSlab<'_> {
+    LiveSlab {
+        source: Arc::new(Source::from(slab)),
+        slab: Some((slab, view)),
+        runs: Vec::new(),
+        open: Vec::new(),
+    }
+}
