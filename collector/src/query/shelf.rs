@@ -1,32 +1,38 @@
 //! A store that may be there or not.
 
 use super::input::{RunFilter, RunHead, SeriesRows, StoredRuns};
-use anyhow::bail;
-use std::convert::Infallible;
+use crate::store::{Archives, RunRef, StoreError};
 use std::path::Path;
 
 /// The archives of a store, or none.
-pub(super) struct Shelf;
+pub(super) struct Shelf(Option<Archives>);
 
 impl Shelf {
+    /// What the store in `dir` holds at this moment, whoever may be writing.
     pub(super) fn open(dir: &Path) -> anyhow::Result<Self> {
-        bail!("{} is a directory, but no store of a collector", dir.display())
+        Ok(Self(Some(Archives::open_read_only(dir)?)))
     }
 
     pub(super) fn empty() -> Self {
-        Self
+        Self(None)
     }
 }
 
 impl StoredRuns for Shelf {
-    type Key = Infallible;
-    type Error = Infallible;
+    type Key = RunRef;
+    type Error = StoreError;
 
-    fn find(&self, _: &RunFilter<'_>, _: &mut dyn FnMut(RunHead, Infallible)) -> Result<(), Infallible> {
-        Ok(())
+    fn find(&self, filter: &RunFilter<'_>, visit: &mut dyn FnMut(RunHead, RunRef)) -> Result<(), StoreError> {
+        self.0
+            .as_ref()
+            .map_or(Ok(()), |archives| archives.find(filter, visit))
     }
 
-    fn read_series(&self, key: &Infallible, _: usize) -> Result<SeriesRows, Infallible> {
-        match *key {}
+    fn read_series(&self, key: &RunRef, series: usize) -> Result<SeriesRows, StoreError> {
+        match &self.0 {
+            Some(archives) => StoredRuns::read_series(archives, key, series),
+            // There is no run that such a key could be of.
+            None => Ok(SeriesRows::default()),
+        }
     }
 }
