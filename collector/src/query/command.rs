@@ -20,7 +20,10 @@ const TABLE_POINTS_MAX: u64 = 1_000_000;
 
 pub(crate) fn run(args: &Query) -> anyhow::Result<Outcome> {
     let selection = &args.selection;
-    let (place, params) = (Place::open(selection)?, selection.params());
+    // What is new is in no store yet.
+    let store = selection.store.as_deref().filter(|_| !args.follow);
+    let place = Place::open(selection, store)?;
+    let params = place.params(selection);
     let count = if args.follow {
         run_follow(place, params, selection)?
     } else {
@@ -41,7 +44,8 @@ pub(crate) fn run(args: &Query) -> anyhow::Result<Outcome> {
 
 pub(crate) fn run_explain(args: &Explain) -> anyhow::Result<Outcome> {
     let selection = &args.selection;
-    let (place, params) = (Place::open(selection)?, selection.params());
+    let place = Place::open(selection, selection.store.as_deref())?;
+    let params = place.params(selection);
     let explanation = match &place {
         Place::Remote(remote) => {
             let body = remote.get("/metrics/explain", &pairs(selection))?;

@@ -1,8 +1,8 @@
 //! What a TARGET stands for, opened: a slab, a machine with a store, a store, or a collector.
 
-use super::LiveSlab;
 use super::remote::Remote;
 use super::shelf::Shelf;
+use super::{LiveSlab, Params};
 use crate::cli::Selection;
 use crate::store::Source;
 use crate::target::{self, Target};
@@ -16,7 +16,12 @@ pub(super) enum Place {
     /// By this slab alone.
     Slab(Box<Slab>),
     /// By the slabs of one machine and a store.
-    Joined { slabs: Vec<Slab>, store: Shelf },
+    Joined {
+        instance: String,
+        schema: Option<String>,
+        slabs: Vec<Slab>,
+        store: Shelf,
+    },
     /// By a store alone.
     Store(Shelf),
     /// By a collector.
@@ -24,29 +29,31 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub(super) fn open(selection: &Selection) -> anyhow::Result<Self> {
-        let (text, store) = (selection.target.as_str(), selection.store.as_deref());
+    /// Opens the target, and the store to join it with.
+    pub(super) fn open(selection: &Selection, store: Option<&Path>) -> anyhow::Result<Self> {
+        let text = selection.target.as_str();
         if let Some(remote) = Remote::parse(text) {
             return Ok(Self::Remote(remote));
         }
         match (Target::parse(text), store) {
             (Target::Path(path), _) if path.is_dir() => Ok(Self::Store(Shelf::open(&path)?)),
-            (Target::Path(path), Some(store)) => {
-                let slab = Slab::open(path, &target::limits(&selection.bus))?;
-                Ok(Self::Joined {
-                    slabs: vec![slab],
-                    store: Shelf::open(store)?,
-                })
+            (Target::Instance { instance, schema }, Some(store)) => {
+                Self::join(instance, schema, store, selection)
             }
-            (Target::Instance { instance, .. }, Some(store)) => Self::join(&instance, store, selection),
-            (_, None) => Ok(Self::Slab(Box::new(target::open(text, &selection.bus)?))),
+            // A path is that slab alone, whatever the environment says of a store.
+            (Target::Path(_), _) | (_, None) => Ok(Self::Slab(Box::new(target::open(text, &selection.bus)?))),
         }
     }
 
     /// The slabs of a machine on the bus, if there are any, and the store.
-    fn join(instance: &str, store: &Path, selection: &Selection) -> anyhow::Result<Self> {
+    fn join(
+        instance: String,
+        schema: Option<String>,
+        store: &Path,
+        selection: &Selection,
+    ) -> anyhow::Result<Self> {
         let limits = target::limits(&selection.bus);
-        let slabs = match Bus::open_instance(&selection.bus.bus, instance, &limits) {
+        let slabs = match Bus::open_instance(&selection.bus.bus, &instance, &limits) {
             Ok(bus) => bus
                 .into_slabs()
                 .filter(|slab| slab.identity().instance == instance)
@@ -55,10 +62,25 @@ impl Place {
             Err(Error::BusMissing(_)) => Vec::new(),
             Err(error) => bail!(error),
         };
+        let store = Shelf::open(store)?;
         Ok(Self::Joined {
+            instance,
+            schema,
             slabs,
-            store: Shelf::open(store)?,
+            store,
         })
+    }
+
+    /// What is asked for of this place.
+    pub(super) fn params(&self, selection: &Selection) -> Params {
+        let mut params = selection.params();
+        if let Self::Joined { instance, schema, .. } = self {
+            params.selector = params.selector.and("instance", instance);
+            for schema in schema {
+                params.selector = params.selector.and("schema", schema);
+            }
+        }
+        params
     }
 
     /// Does something with what there is, if it is here.
