@@ -352,6 +352,44 @@ fn a_collector_is_asked_over_tcp_and_over_a_socket() {
     assert!(code == 2 && error.contains("/nonexistent.sock"), "{error}");
 }
 
+/// A collector is asked again and again from where the last answer ended; what is printed is new and complete.
+#[test]
+fn follow_asks_a_collector_again_and_prints_each_point_once() {
+    let machine = Machine::new();
+    let all: AnswerJson = serde_json::from_slice(&machine.answer("load")).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::scope(|scope| {
+        let server = scope.spawn(move || {
+            let mut lines = Vec::new();
+            for points in [4, 7, 10] {
+                let (stream, _) = wait_for(|| listener.accept());
+                stream.set_nonblocking(false).unwrap();
+                let mut answer = all.clone();
+                answer.series[0].points.truncate(points);
+                lines.push(serve(stream, "200 OK", &serde_json::to_vec(&answer).unwrap()));
+            }
+            lines
+        });
+        // The fourth time nobody answers, which ends it.
+        let mut command = rondo(machine.bus.path());
+        let (text, error, code) = output(command.args(["query", &url, "load", "--follow"]));
+        assert!(code == 2 && error.contains("cannot ask the collector"), "{error}");
+        let seconds: Vec<&str> = text.lines().map(|line| &line[17..19]).collect();
+        // The last is partial, and the first four were there before.
+        assert_eq!(seconds, ["44", "45", "46", "47", "48"], "{text}");
+        assert!(
+            text.lines().all(|line| line.contains("  vm-1  load  10")),
+            "{text}"
+        );
+        let lines = server.join().unwrap();
+        assert!(lines[0].contains("&range=1m&"), "{lines:?}");
+        // From ten seconds and two intervals before the newest point.
+        assert!(lines[1].contains("&start=91.000000000"), "{lines:?}");
+    });
+}
+
 /// Each point is printed once, when its interval is over, and the end of the machine is the end.
 #[test]
 fn follow_prints_each_new_point_once_until_the_machine_ends() {

@@ -290,9 +290,7 @@ fn run_follow(place: Place, mut params: Params, selection: &Selection) -> anyhow
             })
         }
         Place::Joined { .. } | Place::Store(_) => {
-            bail!(
-                "--follow works on a slab, an instance on the bus or a collector's address, without --store"
-            )
+            bail!("a store gets rows late: follow a slab, an instance on the bus, or a collector's address")
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Request`] says what is wanted, in wall-clock time. [`Plan::new`] finds the series that its selector
 //! takes among attached slabs ([`LiveSlab`]) and stored runs ([`StoredRuns`]), without decoding a row, and refuses what
-//! would be too much. [`Plan::read`] then reads one series, [`Plan::answer`] all of them; [`Plan::explain`] says
+//! would be too much. [`Plan::read`] then reads one series, [`Plan::answer`] all of them; [`explain()`] says
 //! what there is instead. The rules:
 //!
 //! - A series is one of one slab: its incarnation, schema and part, name and labels. Two incarnations of one instance

@@ -76,7 +76,7 @@ impl Place {
         let mut params = selection.params();
         if let Self::Joined { instance, schema, .. } = self {
             params.selector = params.selector.and("instance", instance);
-            for schema in schema {
+            if let Some(schema) = schema {
                 params.selector = params.selector.and("schema", schema);
             }
         }

@@ -190,7 +190,8 @@ pub(super) fn table(answer: &AnswerJson, out: &mut impl Write) -> anyhow::Result
         row.extend(numbers(point));
         row.extend(quantile_cells(&answer.quantiles, point));
         row.extend([known(part, point), series.unit.clone(), flags(point)]);
-        cells.push(row);
+        // An answer may come from afar, and a table goes to a terminal.
+        cells.push(row.iter().map(|cell| show::printable(cell)).collect());
     }
     // What is empty in all rows would only take space; a machine is named where there are several.
     let is_shown = |index: usize| match header[index].as_str() {
@@ -250,5 +251,5 @@ pub(super) fn line(quantiles: &[f64], series: &SeriesJson, point: &PointJson) ->
     {
         line.push_str(&format!("  {word}"));
     }
-    line
+    show::printable(&line)
 }
