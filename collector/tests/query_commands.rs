@@ -288,7 +288,7 @@ fn a_collector_is_asked_over_tcp_and_over_a_socket() {
             serve(
                 accept(),
                 "400 Bad Request",
-                b"{\"error\":\"more than 5 series match\"}",
+                b"{\"error\":{\"reason\":\"more than 5 series match\",\"parameter\":\"series\"}}",
             );
             serve(accept(), "200 OK", b"<html>");
             first
@@ -315,7 +315,7 @@ fn a_collector_is_asked_over_tcp_and_over_a_socket() {
         );
         let (_, error, code) = query("table");
         assert!(
-            code == 2 && error.contains("status 400: more than 5 series match"),
+            code == 2 && error.contains("status 400: series: more than 5 series match"),
             "{error}"
         );
         let (_, error, code) = query("table");

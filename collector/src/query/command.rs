@@ -1,4 +1,4 @@
-//! `rondo query` and `rondo explain`: from what was typed to what is printed.
+//! `rondo query`: from what was typed to what is printed.
 
 use super::explain::{Explanation, explain};
 use super::follow::{Look, follow};
@@ -6,8 +6,8 @@ use super::json::{AnswerJson, SeriesJson, write_json};
 use super::place::Place;
 use super::remote::Remote;
 use super::{Limits, LiveSlab, Params, Plan, QueryError, Request, StoredRuns, Tier, print};
-use crate::cli::{Explain, Format, Query, Selection};
-use crate::output::{Grid, Side, stdout, write_json as write_value};
+use crate::cli::{Format, Query, Selection};
+use crate::output::{stdout, write_json as write_value};
 use crate::run::Outcome;
 use crate::span::Span;
 use crate::{json, show};
@@ -42,29 +42,7 @@ pub(crate) fn run(args: &Query) -> anyhow::Result<Outcome> {
     Ok(if count == 0 { Outcome::Found } else { Outcome::Done })
 }
 
-pub(crate) fn run_explain(args: &Explain) -> anyhow::Result<Outcome> {
-    let selection = &args.selection;
-    let place = Place::open(selection, selection.store.as_deref())?;
-    let params = place.params(selection);
-    let explanation = match &place {
-        Place::Remote(remote) => {
-            let body = remote.get("/metrics/explain", &pairs(selection))?;
-            serde_json::from_slice(&body).context("this is no explanation")?
-        }
-        _ => place.with(|live, store| {
-            let request = request(live, store, &params, limits(selection))?;
-            Ok(explain(live, store, &request)?)
-        })?,
-    };
-    print_explanation(&explanation, selection)?;
-    Ok(if explanation.points == 0 {
-        Outcome::Found
-    } else {
-        Outcome::Done
-    })
-}
-
-fn limits(selection: &Selection) -> Limits {
+pub(super) fn limits(selection: &Selection) -> Limits {
     Limits {
         series_max: 1_000_000,
         points_max: match selection.output.format {
@@ -76,7 +54,7 @@ fn limits(selection: &Selection) -> Limits {
 }
 
 /// A range that is given by its length ends with the newest interval of the series that match.
-fn request<S: StoredRuns + ?Sized>(
+pub(super) fn request<S: StoredRuns + ?Sized>(
     live: &[LiveSlab<'_>],
     store: &S,
     params: &Params,
@@ -136,7 +114,7 @@ fn local<S: StoredRuns + ?Sized>(
     Ok(count)
 }
 
-fn warn(warnings: &[String]) {
+pub(super) fn warn(warnings: &[String]) {
     for warning in warnings {
         eprintln!("rondo: {}", show::printable(warning));
     }
@@ -158,7 +136,7 @@ fn slab_json(slab: &Slab, params: &Params) -> anyhow::Result<Outcome> {
     let series: Vec<_> = {
         let source = crate::store::Source::from(slab);
         let all = slab.series().iter();
-        all.filter(|series| super::plan::takes_all(&params.selector, &source, &series.name, &series.labels))
+        all.filter(|series| super::takes::takes_all(&params.selector, &source, &series.name, &series.labels))
             .collect()
     };
     let newest_ns = view
@@ -198,7 +176,7 @@ fn check_slab(selection: &Selection) -> anyhow::Result<()> {
 }
 
 /// The selection as a collector takes it.
-fn pairs(selection: &Selection) -> Vec<(&'static str, String)> {
+pub(super) fn pairs(selection: &Selection) -> Vec<(&'static str, String)> {
     let mut pairs = vec![("series", selection.selector.text.clone())];
     let time = |t: i128| {
         format!(
@@ -293,80 +271,4 @@ fn run_follow(place: Place, mut params: Params, selection: &Selection) -> anyhow
             bail!("a store gets rows late: follow a slab, an instance on the bus, or a collector's address")
         }
     }
-}
-
-fn print_explanation(explanation: &Explanation, selection: &Selection) -> anyhow::Result<()> {
-    let mut out = stdout();
-    match selection.output.format {
-        Format::Json => write_value(&mut out, explanation)?,
-        Format::Csv => {
-            let mut csv = csv::Writer::from_writer(&mut out);
-            csv.write_record(COLUMNS.map(|(name, _)| name.to_lowercase()))?;
-            for row in rows(explanation) {
-                csv.write_record(row)?;
-            }
-            csv.flush()?;
-        }
-        Format::Table => {
-            let mut grid = Grid::new(&COLUMNS);
-            for row in rows(explanation) {
-                grid.add(row);
-            }
-            if !explanation.series.is_empty() {
-                grid.write(&mut out)?;
-            }
-            if let Some(reason) = &explanation.reason {
-                writeln!(out, "No points: {}.", show::printable(reason))?;
-            }
-        }
-    }
-    out.flush()?;
-    warn(&explanation.warnings);
-    Ok(())
-}
-
-const COLUMNS: [(&str, Side); 10] = [
-    ("INSTANCE", Side::Left),
-    ("RUN", Side::Left),
-    ("SERIES", Side::Left),
-    ("TIER", Side::Right),
-    ("STEP", Side::Right),
-    ("OLDEST", Side::Left),
-    ("NEWEST", Side::Left),
-    ("INTERVALS", Side::Right),
-    ("ANSWERS", Side::Left),
-    ("ENDED", Side::Left),
-];
-
-/// A row for each tier of each series.
-fn rows(explanation: &Explanation) -> impl Iterator<Item = [String; 10]> {
-    explanation.series.iter().flat_map(|series| {
-        series.tiers.iter().map(|tier| {
-            let parts = series
-                .parts
-                .iter()
-                .filter(|part| (part.tier, part.step_ns) == (tier.tier, tier.step_ns));
-            let answers: Vec<String> = parts
-                .map(|part| {
-                    format!(
-                        "{} to {}",
-                        show::time(part.start_wall_ns),
-                        show::time(part.end_wall_ns)
-                    )
-                })
-                .collect();
-            [
-                series.instance.clone(),
-                series.incarnation.chars().take(8).collect(),
-                series.series.clone(),
-                tier.tier.to_string(),
-                show::duration(tier.step_ns),
-                show::time(tier.oldest_wall_ns),
-                show::time(tier.newest_wall_ns),
-                tier.intervals.to_string(),
-                answers.join(", "),
-                series.ended_wall_ns.map(show::time).unwrap_or_default(),
-            ]
-        })
-    })
 }

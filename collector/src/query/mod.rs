@@ -18,7 +18,9 @@
 
 mod answer;
 mod command;
+mod coverage;
 mod explain;
+mod explain_command;
 mod follow;
 mod input;
 mod join;
@@ -30,12 +32,17 @@ mod print;
 mod quantile;
 mod read;
 mod remote;
+mod rows;
 mod shelf;
+mod socket;
+mod source;
 mod stored;
+mod takes;
 
 pub use answer::{Answer, Part, Point, SeriesAnswer, Value};
-pub(crate) use command::{run, run_explain};
+pub(crate) use command::run;
 pub use explain::{Coverage, Explanation, SeriesExplanation, explain};
+pub(crate) use explain_command::run_explain;
 pub use input::{LiveSlab, RunFilter, RunHead, SeriesRows, StoredRuns};
 pub use join::{Level, Row, join};
 pub use json::{AnswerJson, NumberJson, PartJson, PointJson, SeriesJson, TierJson, write_json};
