@@ -1,7 +1,9 @@
 //! What can be typed: commands, options, and their help.
 
-use crate::selector::Selector;
-use crate::span::Span;
+mod query;
+
+pub use query::{Explain, Query, Selection, Typed};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -29,22 +31,6 @@ Examples:
   rondo info ./saved.slab        a slab in a file
 
 CSV has the table of series only.";
-
-const QUERY_EXAMPLES: &str = "\
-Examples:
-  rondo query vm-1 '{}'                                   all series, the last minute
-  rondo query vm-1 vcpu_exits_total --range 10m
-  rondo query vm-1 'vcpu_exits_total{vcpu=\"0\",reason!~\"io|mmio\"}'
-  rondo query vm-1 '{}' --range all -o json               the JSON of spec/json.md
-  rondo query vm-1 '{__name__=~\"block_.*\"}' -o csv > block.csv
-
-A selector is a name, matchers in braces, or both. Matchers are label=\"x\", label!=\"x\", label=~\"regex\" and
-label!~\"regex\"; a regex has to match the whole value, and a label that is not there has an empty one.
-
-Times are UTC and follow the present wall clock; JSON and the column t_ns have slab time. Flags are `filled` (nothing
-was stored for the interval: a counter is unchanged, a distribution had no samples), `partial` (the interval is not
-over) and `torn` (the writer was, or died, in the middle of a write). Count, sum and counters are totals since the
-registration of the series.";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -125,8 +111,11 @@ pub enum Command {
     #[command(after_help = INFO_EXAMPLES)]
     Info(Info),
     /// Print the points of series
-    #[command(after_help = QUERY_EXAMPLES)]
+    #[command(after_help = query::QUERY_EXAMPLES)]
     Query(Query),
+    /// Say which tier answers a query, what each has, and why there is nothing
+    #[command(after_help = query::EXPLAIN_EXAMPLES)]
+    Explain(Explain),
     /// Check slabs against every rule of the format
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verify),
@@ -166,24 +155,6 @@ pub struct Ls {
 pub struct Info {
     /// A path (ending in .slab, or starting with / or .), an instance on the bus, or INSTANCE/SCHEMA
     pub target: String,
-    /// Which bus.
-    #[command(flatten)]
-    pub bus: BusArgs,
-    /// How to print it.
-    #[command(flatten)]
-    pub output: OutputArgs,
-}
-
-/// Arguments of `rondo query`.
-#[derive(Debug, Args)]
-pub struct Query {
-    /// A path (ending in .slab, or starting with / or .), an instance on the bus, or INSTANCE/SCHEMA
-    pub target: String,
-    /// Which series: NAME, {LABEL="VALUE",…} or both; {} for all
-    pub selector: Selector,
-    /// How far back from the newest interval: 30s, 10m, 1h30m, …, or all
-    #[arg(short, long, default_value = "1m")]
-    pub range: Span,
     /// Which bus.
     #[command(flatten)]
     pub bus: BusArgs,

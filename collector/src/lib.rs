@@ -5,8 +5,8 @@
 //!
 //! - `ls`: the slabs of a bus;
 //! - `info`: all about one slab;
-//! - `query`: the points of the series that a [`Selector`] takes, as a table, as CSV, or as the JSON
-//!   of `spec/json.md`;
+//! - [`query`]: the points of the series that a [`Selector`] takes, as a table, as CSV, or as the JSON
+//!   of `spec/json.md` (of a slab) or `spec/query.md` (of all else); and why there are none;
 //! - `verify`: the rules of the format that slabs break;
 //! - [`collect`]: the daemon, of which `gc` clears up the bus and `doctor` finds what ails it.
 //!

@@ -24,6 +24,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Ls(args) => ls::run(args),
         Command::Info(args) => info::run(args),
         Command::Query(args) => query::run(args),
+        Command::Explain(args) => query::run_explain(args),
         Command::Verify(args) => verify::run(args),
         Command::Collect(args) => collect::command(args),
         Command::Gc(args) => gc::run(args),

@@ -1,5 +1,6 @@
 //! How far back: `30s`, `1h30m`, `all`.
 
+use std::fmt;
 use std::str::FromStr;
 
 /// A stretch of time before the newest interval.
@@ -28,6 +29,23 @@ impl Span {
             Self::Ns(ns) => {
                 let intervals = ns.div_ceil(interval_ns.max(1)).max(1);
                 last_ns.saturating_sub((intervals - 1).saturating_mul(interval_ns))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Span {
+    /// In the greatest unit that gives it exactly.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Ns(ns) => {
+                let (unit, unit_ns) = UNITS
+                    .iter()
+                    .rev()
+                    .find(|(_, unit)| ns.is_multiple_of(*unit))
+                    .unwrap_or(&UNITS[0]);
+                write!(f, "{}{unit}", ns / unit_ns)
             }
         }
     }
@@ -68,8 +86,11 @@ mod tests {
             ("250ms", 250_000_000),
         ] {
             assert_eq!(text.parse(), Ok(Span::Ns(ns)));
+            assert_eq!(Span::Ns(ns).to_string().parse(), Ok(Span::Ns(ns)));
         }
         assert_eq!("all".parse(), Ok(Span::All));
+        assert_eq!(Span::All.to_string(), "all");
+        assert_eq!(Span::Ns(5_400_000_000_000).to_string(), "90m");
         for wrong in [
             "",
             "0s",

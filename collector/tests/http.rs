@@ -38,6 +38,7 @@ fn every_route_answers_with_its_type() {
             "application/json",
             "\"a\" Ns(3600000000000)",
         ),
+        ("/metrics/explain?series=a", "application/json", "why Some(\"a\")"),
         ("/metrics/info", "application/json", "xxx"),
         ("/metrics/health", "application/json", "\"lag_seconds\":0.25"),
         ("/-/healthy", "text/plain; charset=utf-8", "rondo answers"),

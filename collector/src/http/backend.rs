@@ -21,6 +21,12 @@ pub trait Backend: Send + Sync + 'static {
     /// What the client is told.
     fn query(&self, params: &Params, deadline: Instant) -> Result<Vec<u8>, ApiError>;
 
+    /// Which tier answers such a query, what each has, and why there is nothing, as JSON.
+    ///
+    /// # Errors
+    /// What the client is told.
+    fn explain(&self, params: &Params, deadline: Instant) -> Result<Vec<u8>, ApiError>;
+
     /// Schemas, tiers, usage and positions, as JSON.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //! | route | answer |
 //! |---|---|
 //! | `/metrics/query` | JSON: points of series |
+//! | `/metrics/explain` | JSON: what each tier has of them |
 //! | `/metrics/info` | JSON: schemas, tiers, usage |
 //! | `/metrics/health` | JSON, 200 or 503 |
 //! | `/metrics` | the collector's own metrics and the host's totals |

@@ -1,4 +1,4 @@
-//! The parameters of `/metrics/query`: those of a [`Params`], each at most once, and a selector in any case.
+//! The parameters of `/metrics/query` and `/metrics/explain`: those of a [`Params`], each at most once, and a selector in any case.
 
 use super::error::ApiError;
 use super::parameters::Parameters;

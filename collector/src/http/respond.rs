@@ -62,7 +62,7 @@ impl Shared {
         let backend = self.backend.clone();
         let headers = request.headers();
         let format = answer::format(headers);
-        if !matches!(route, Route::Query | Route::Machines) {
+        if !matches!(route, Route::Query | Route::Explain | Route::Machines) {
             Parameters::parse(parameters, &[])?;
         }
         match route {
@@ -90,6 +90,13 @@ impl Shared {
                 let params = query::parse(parameters)?;
                 self.ask(deadline, headers, move || {
                     Ok(Answer::ok(JSON, backend.query(&params, deadline)?))
+                })
+                .await
+            }
+            Route::Explain => {
+                let params = query::parse(parameters)?;
+                self.ask(deadline, headers, move || {
+                    Ok(Answer::ok(JSON, backend.explain(&params, deadline)?))
                 })
                 .await
             }

@@ -10,6 +10,7 @@ use hyper::{Method, Request, StatusCode};
 pub(super) enum Route {
     Index,
     Query,
+    Explain,
     Info,
     Health,
     Metrics,
@@ -18,11 +19,12 @@ pub(super) enum Route {
     Ready,
 }
 
-const ROUTES: [(&str, Route); 8] = [
+const ROUTES: [(&str, Route); 9] = [
     ("/", Route::Index),
     ("/metrics", Route::Metrics),
     ("/metrics/machines", Route::Machines),
     ("/metrics/query", Route::Query),
+    ("/metrics/explain", Route::Explain),
     ("/metrics/info", Route::Info),
     ("/metrics/health", Route::Health),
     ("/-/healthy", Route::Healthy),
@@ -42,6 +44,7 @@ pub(super) const INDEX: &str = r#"rondo collects what the machines of this host 
                     tier             auto (the finest there is), 0, 1, 2
                     instance, schema of those only
                     quantile         of histograms: 0.5,0.99
+/metrics/explain    what each tier has of them, and why there is nothing, with the same parameters
 /metrics/info       schemas, tiers and usage as JSON
 /metrics/health     whether collecting works: 200 or 503, with reasons
 /-/healthy          200 while this server answers

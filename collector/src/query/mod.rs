@@ -2,7 +2,7 @@
 //!
 //! A [`Request`] says what is wanted, in wall-clock time. [`Plan::new`] finds the series that its selector
 //! takes among attached slabs ([`LiveSlab`]) and stored runs ([`StoredRuns`]), without decoding a row, and refuses what
-//! would be too much. [`Plan::read`] then reads one series, [`Plan::answer`] all of them; [`Plan::explain`] says
+//! would be too much. [`Plan::read`] then reads one series, [`Plan::answer`] all of them; [`explain()`] says
 //! what there is instead. The rules:
 //!
 //! - A series is one of one slab: its incarnation, schema and part, name and labels. Two incarnations of one instance
@@ -18,17 +18,31 @@
 
 mod answer;
 mod command;
+mod coverage;
+mod explain;
+mod explain_command;
+mod follow;
 mod input;
 mod join;
 mod json;
 mod params;
+mod place;
 mod plan;
+mod print;
 mod quantile;
 mod read;
+mod remote;
+mod rows;
+mod shelf;
+mod socket;
+mod source;
 mod stored;
+mod takes;
 
 pub use answer::{Answer, Part, Point, SeriesAnswer, Value};
 pub(crate) use command::run;
+pub use explain::{Coverage, Explanation, SeriesExplanation, explain};
+pub(crate) use explain_command::run_explain;
 pub use input::{LiveSlab, RunFilter, RunHead, SeriesRows, StoredRuns};
 pub use join::{Level, Row, join};
 pub use json::{AnswerJson, NumberJson, PartJson, PointJson, SeriesJson, TierJson, write_json};

@@ -3,6 +3,7 @@
 use super::{Limits, Request, Tier};
 use crate::selector::Selector;
 use crate::span::Span;
+use std::fmt;
 use std::str::FromStr;
 
 /// What was asked for, before the present is known.
@@ -145,6 +146,15 @@ impl FromStr for Tier {
             _ => Err(format!(
                 "{text:?} is no tier: write auto, or a number from 0 (what slabs hold) to 7"
             )),
+        }
+    }
+}
+
+impl fmt::Display for Tier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Number(number) => number.fmt(f),
         }
     }
 }

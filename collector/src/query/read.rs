@@ -1,50 +1,16 @@
 //! The rows of one series: found in every place, merged by tier, joined.
 
 use super::Tier;
-use super::answer::{Part, Point, SeriesAnswer};
+use super::answer::{Part, SeriesAnswer};
 use super::input::{SeriesRows, StoredRuns};
-use super::join::{Level, Row, join};
-use super::plan::{Place, Plan, SeriesPlan, created_ns};
+use super::join::{Level, join};
+use super::plan::{Plan, SeriesPlan};
 use super::quantile::{between, quantile};
-use crate::store::{BucketCounts, RowValue, state};
-use rondo_reader::{Kind, Point as SlabPoint, PointValue};
-use rondo_shm_layout::Functions;
+use super::rows::{Candidate, Found, TierRows, found_in_slab, level, point_of};
+use super::source::{Place, created_ns};
+use crate::store::BucketCounts;
+use rondo_reader::Kind;
 use std::ops::Range;
-
-/// A row as it was read.
-struct Found {
-    point: Point,
-    functions: Functions,
-    /// Cumulative, at the end of the interval; where they are known.
-    buckets: Option<BucketCounts>,
-    /// Whether the series had no sample before the interval.
-    is_first: bool,
-}
-
-/// Rows of one tier, in order of time.
-struct TierRows {
-    tier: u8,
-    interval_ns: u64,
-    rows: Vec<Found>,
-}
-
-/// Where a row is among those of all tiers.
-#[derive(Clone, Copy)]
-struct Candidate {
-    start_ns: u64,
-    known: u64,
-    index: usize,
-}
-
-impl Row for Candidate {
-    fn start_ns(&self) -> u64 {
-        self.start_ns
-    }
-
-    fn known(&self) -> u64 {
-        self.known
-    }
-}
 
 impl<S: StoredRuns + ?Sized> Plan<'_, S> {
     /// Reads one series; its number is less than [`Self::series_count`]. What cannot be read is left out, and said in
@@ -266,102 +232,9 @@ impl<S: StoredRuns + ?Sized> Plan<'_, S> {
     }
 }
 
-fn level(tiers: &mut Vec<TierRows>, tier: u8, interval_ns: u64) -> &mut TierRows {
-    let at = tiers
-        .iter()
-        .position(|rows| (rows.tier, rows.interval_ns) == (tier, interval_ns));
-    let at = at.unwrap_or_else(|| {
-        tiers.push(TierRows {
-            tier,
-            interval_ns,
-            rows: Vec::new(),
-        });
-        tiers.len() - 1
-    });
-    &mut tiers[at]
-}
-
 /// Says it once.
 fn warn(warnings: &mut Vec<String>, warning: String) {
     if !warnings.contains(&warning) {
         warnings.push(warning);
     }
-}
-
-/// A stored row as a point; `None` if nothing is known.
-fn point_of(tier: u8, t: u64, row: RowValue) -> Option<Point> {
-    let (is_torn, is_filled) = match (tier, row.known) {
-        (_, state::UNKNOWN) => return None,
-        (0, known) => (known == state::TORN, known == state::FILLED),
-        _ => (false, false),
-    };
-    let row = match tier {
-        0 if is_torn => NOTHING,
-        0 => RowValue { known: 1, ..row },
-        _ => row,
-    };
-    Some(Point {
-        t,
-        row,
-        filled: is_filled,
-        torn: is_torn,
-        partial: false,
-        sealed_ns: None,
-        quantiles: Vec::new(),
-    })
-}
-
-const NOTHING: RowValue = RowValue {
-    known: 0,
-    total: None,
-    sum: None,
-    min: None,
-    max: None,
-    last: None,
-};
-
-/// A slab's point; `None` for a gauge that is not a number, which breaks the rules.
-fn found_in_slab(point: SlabPoint) -> Option<Found> {
-    let row = match point.value {
-        PointValue::Gauge(value) if value.is_nan() => return None,
-        PointValue::Gauge(value) => RowValue {
-            known: 1,
-            last: Some(value),
-            ..NOTHING
-        },
-        PointValue::Counter(total) => RowValue {
-            known: 1,
-            total: Some(total),
-            ..NOTHING
-        },
-        PointValue::Distribution {
-            count,
-            sum,
-            min,
-            max,
-            last,
-        } => RowValue {
-            known: 1,
-            total: Some(count),
-            sum: Some(sum),
-            min,
-            max,
-            last,
-        },
-        PointValue::Torn => NOTHING,
-    };
-    Some(Found {
-        point: Point {
-            t: point.t,
-            row,
-            filled: point.filled,
-            torn: point.value == PointValue::Torn,
-            partial: point.partial,
-            sealed_ns: None,
-            quantiles: Vec::new(),
-        },
-        functions: Functions::default(),
-        buckets: None,
-        is_first: false,
-    })
 }

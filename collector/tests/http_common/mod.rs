@@ -63,6 +63,10 @@ impl Backend for TestBackend {
         answer
     }
 
+    fn explain(&self, params: &Params, _: Instant) -> Result<Vec<u8>, ApiError> {
+        Ok(format!("why {:?}", params.selector.exact("__name__")).into_bytes())
+    }
+
     fn info(&self) -> Result<Vec<u8>, ApiError> {
         Ok(format!("{{\"text\":\"{}\"}}", "x".repeat(5_000)).into_bytes())
     }
