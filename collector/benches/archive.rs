@@ -271,6 +271,41 @@ fn fill(dir: &Path) -> (f64, Duration) {
     (points, begin.elapsed())
 }
 
+/// What attaching to a slab asks: how far it is stored. New machines, old ones that are not there, and old ones that are.
+fn ask_for_progress(archives: &mut Archives) {
+    let far = START_NS + 1_000 * 86_400 * SECOND_NS;
+    for (name, first, created_ns) in [
+        ("new", 1 << 40, far),
+        ("unknown", 1 << 41, START_NS),
+        ("known", 0, START_NS),
+    ] {
+        for tier in 0..3 {
+            let machines = (0..200).map(|n| Source {
+                created_ns,
+                ..(*source(
+                    first
+                        + if tier == 0 && first == 0 {
+                            1_000 + 3_000 * n
+                        } else {
+                            n
+                        },
+                ))
+                .clone()
+            });
+            let machines: Vec<_> = machines.collect();
+            let begin = Instant::now();
+            let known = machines
+                .iter()
+                .filter(|machine| archives.progress(machine, 0, tier).is_some())
+                .count();
+            println!(
+                "progress of a {name} machine in tier {tier}: {:?} ({known} of 200 known)",
+                begin.elapsed() / 200
+            );
+        }
+    }
+}
+
 /// Memory that no file stands behind.
 fn anonymous_kib() -> u64 {
     let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
@@ -285,7 +320,7 @@ fn open_full_store(dir: &Path) {
     let before = anonymous_kib();
     for attempt in 1..=3 {
         let begin = Instant::now();
-        let archives = Archives::open(dir, &settings).expect("a store");
+        let mut archives = Archives::open(dir, &settings).expect("a store");
         let opened = begin.elapsed();
         let usage = archives.usage();
         let runs: u64 = usage.iter().map(|usage| usage.runs).sum();
@@ -295,6 +330,9 @@ fn open_full_store(dir: &Path) {
             bytes >> 20,
             anonymous_kib().saturating_sub(before)
         );
+        if attempt == 3 {
+            ask_for_progress(&mut archives);
+        }
     }
 }
 

@@ -9,13 +9,16 @@
 //! 3. Bytes that a checksum does not vouch for are answered for by an error, never by a row.
 
 mod append;
+mod archives;
 mod bits;
 mod bucket_rows;
+mod coding;
 mod counts;
+mod decimal;
 mod dictionary;
-mod directory;
 mod error;
 mod extent;
+mod files;
 mod frame;
 mod header;
 mod input;
@@ -30,9 +33,12 @@ mod ring;
 mod run_block;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod words;
 
-pub use directory::{ArchiveSettings, ArchiveUsage, Archives};
+pub use archives::Archives;
 pub use error::StoreError;
+pub use files::ArchiveSettings;
 pub use progress::ProgressKey;
 pub use read::RunRef;
+pub use usage::ArchiveUsage;
