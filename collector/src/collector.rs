@@ -3,7 +3,9 @@
 //! [`Collector::pass`] is called once a second. It never writes to a slab, and removes one only when its writer is
 //! gone, everything in it is durable, and the time is over for which it was to be kept.
 
+use crate::exposition::HostTotals;
 use crate::query::LiveSlab;
+use crate::show;
 use crate::store::{ArchiveSettings, Archives, Run, Source, StoreError};
 use crate::track::{PassError, Seen, Tally, Tracked, Workshop};
 use rondo_reader::{Bus, Error, Limits, Liveness, Slab};
@@ -83,6 +85,8 @@ pub struct States {
     pub ended: u64,
     /// Files that were not let in.
     pub refused: u64,
+    /// Its file was cut short; until the directory is read again.
+    pub lost: u64,
 }
 
 /// What a pass found that somebody should know.
@@ -129,7 +133,10 @@ impl Collector {
             attached: BTreeMap::new(),
             orphans: Vec::new(),
             archives,
-            workshop: Workshop::default(),
+            workshop: Workshop {
+                started_ns: u64::try_from(show::wall_now_ns()).unwrap_or(0),
+                ..Workshop::default()
+            },
             totals: Totals::default(),
             last_sync: now,
             synced_pass: 0,
@@ -159,6 +166,7 @@ impl Collector {
             self.rescan(&mut report);
         }
         self.workshop.takes_turns = self.attached.len() >= TURNS_FROM;
+        self.workshop.lag_ns = 0;
         self.look_at_slabs(now, &mut report);
         self.look_at_orphans(now, &mut report);
         self.sync_if_due(now, &mut report);
@@ -223,7 +231,7 @@ impl Collector {
             series += slab.series().len();
             match attached.look(slab, &mut self.archives, &mut self.workshop, (now, pass)) {
                 Ok(end) => self.totals.count(end, report),
-                Err(error) => report.errors.push(error.into()),
+                Err(error) => self.totals.complain(error, report),
             }
             if let Some(tracked) = &mut attached.tracked {
                 tracked.end_runs(self.rows_max);
@@ -244,7 +252,7 @@ impl Collector {
         for (slab, attached) in &mut self.orphans {
             match attached.look(slab, &mut self.archives, &mut self.workshop, (now, pass)) {
                 Ok(end) => self.totals.count(end, report),
-                Err(error) => report.errors.push(error.into()),
+                Err(error) => self.totals.complain(error, report),
             }
         }
         self.orphans.retain(|(_, attached)| !attached.is_stored());
@@ -351,6 +359,20 @@ impl Collector {
         &self.totals
     }
 
+    /// How far the slab that was furthest behind in the last pass was behind what it could be.
+    pub fn lag(&self) -> Duration {
+        Duration::from_nanos(self.workshop.lag_ns)
+    }
+
+    /// The totals of the host, as of the last pass.
+    pub fn host_totals(&self) -> HostTotals {
+        let mut totals = self.workshop.host.clone();
+        totals.begin_gauges();
+        self.slabs()
+            .for_each(|(_, tracked)| tracked.tell_gauges(&mut totals));
+        totals
+    }
+
     /// The archives, to be queried.
     pub fn archives(&self) -> &Archives {
         &self.archives
@@ -407,6 +429,17 @@ enum End {
 }
 
 impl Totals {
+    fn complain(&mut self, error: PassError, report: &mut PassReport) {
+        // As what they are, so that whoever reads the report can tell them apart.
+        report.errors.push(match error {
+            PassError::Slab(error) => error.into(),
+            PassError::Store(error) => {
+                self.store_errors += 1;
+                error.into()
+            }
+        });
+    }
+
     fn count(&mut self, end: Option<End>, report: &mut PassReport) {
         match end {
             None => {}

@@ -1,6 +1,7 @@
 //! `rondo info`: all about one slab.
 
 mod facts;
+mod store;
 
 use crate::cli::{Format, Info};
 use crate::output::{Grid, Side, stdout, write_json};
@@ -9,6 +10,7 @@ use crate::{show, target};
 use facts::Facts;
 use rondo_reader::PointValue;
 use std::io::Write;
+pub(crate) use store::StoreFacts;
 
 pub(crate) fn run(args: &Info) -> anyhow::Result<Outcome> {
     let slab = target::open(&args.target, &args.bus)?;

@@ -5,22 +5,88 @@
 
 use crate::collect::core::{Core, Report, Tick};
 use crate::collect::settings::Settings;
+#[cfg(feature = "http")]
+use crate::collect::{listen::Listen, pages::Pages};
 use crate::collector::{Collector, CollectorSettings, PassReport};
+use crate::exposition::Tally;
+#[cfg(feature = "http")]
+use crate::http;
+use crate::show;
 use crate::store::{ArchiveSettings, StoreError};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
-use std::time::Instant;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockWriteGuard};
+use std::time::{Duration, Instant};
 
 /// A collector that passes are made with, and that others may look at.
 pub struct Collecting {
     collector: Arc<RwLock<Collector>>,
+    #[cfg(feature = "http")]
+    server: Option<http::Server>,
+    status: Arc<Status>,
+}
+
+/// How passes go, for those who must not wait for one.
+#[derive(Debug)]
+pub(crate) struct Status(Mutex<Passes>);
+
+#[derive(Debug)]
+struct Passes {
+    durations: Tally,
+    missed_count: u64,
+    last: Option<(Instant, i128)>,
+    last_seconds: f64,
+    lag: Duration,
+    live_count: u64,
+    problems: Vec<String>,
+}
+
+impl Status {
+    fn new() -> Self {
+        Self(Mutex::new(Passes {
+            durations: Tally::new(Tally::SECONDS),
+            missed_count: 0,
+            last: None,
+            last_seconds: 0.0,
+            lag: Duration::ZERO,
+            live_count: 0,
+            problems: Vec::new(),
+        }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Passes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the last pass ended.
+    pub(crate) fn last_pass(&self) -> Option<Instant> {
+        self.lock().last.map(|(at, _)| at)
+    }
+
+    /// How long passes took, and how many were missed.
+    pub(crate) fn passes(&self) -> (Tally, u64) {
+        let passes = self.lock();
+        (passes.durations.clone(), passes.missed_count)
+    }
+
+    /// What the last pass said.
+    #[cfg(feature = "http")]
+    pub(crate) fn health(&self) -> http::Health {
+        let passes = self.lock();
+        http::Health {
+            problems: passes.problems.clone(),
+            lag_seconds: passes.lag.as_secs_f64(),
+            last_pass_ns: passes.last.map(|(_, wall_ns)| wall_ns),
+            pass_seconds: passes.last_seconds,
+            live_slabs: passes.live_count,
+        }
+    }
 }
 
 impl Collecting {
-    /// Opens the store.
+    /// Opens the store, and listens.
     ///
     /// # Errors
-    /// Those of the store.
-    pub fn open(settings: &Settings) -> Result<Self, StoreError> {
+    /// Those of the store, or the address cannot be listened on.
+    pub fn open(settings: &Settings) -> anyhow::Result<Self> {
         let collector = Collector::open(
             CollectorSettings {
                 bus: settings.bus.clone(),
@@ -34,20 +100,37 @@ impl Collecting {
             },
             Instant::now(),
         )?;
+        let (collector, status) = (Arc::new(RwLock::new(collector)), Arc::new(Status::new()));
         Ok(Self {
-            collector: Arc::new(RwLock::new(collector)),
+            #[cfg(feature = "http")]
+            server: serve(&settings.listen, &collector, &status)?,
+            collector,
+            status,
         })
-    }
-
-    /// The collector, for queries.
-    pub fn shared(&self) -> Arc<RwLock<Collector>> {
-        self.collector.clone()
     }
 
     /// A panic in a query cannot have left anything half done: queries only read.
     fn collector(&self) -> RwLockWriteGuard<'_, Collector> {
         self.collector.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+#[cfg(feature = "http")]
+fn serve(
+    listen: &Listen,
+    collector: &Arc<RwLock<Collector>>,
+    status: &Arc<Status>,
+) -> anyhow::Result<Option<http::Server>> {
+    if *listen == Listen::Nowhere {
+        return Ok(None);
+    }
+    let pages = Pages {
+        collector: collector.clone(),
+        status: status.clone(),
+    };
+    let server = http::serve(listen, Arc::new(pages), http::Limits::default())?;
+    tracing::info!("answering on {}", server.local_addr());
+    Ok(Some(server))
 }
 
 /// What a pass could not do, if that was all of it.
@@ -61,8 +144,9 @@ impl Core for Collecting {
     }
 
     fn pass(&mut self, tick: &Tick) -> anyhow::Result<Report> {
+        let started = Instant::now();
         let mut collector = self.collector();
-        let report = collector.pass(Instant::now(), tick.bus_changed);
+        let report = collector.pass(started, tick.bus_changed);
         if report.attached + report.ended + report.unlinked > 0 {
             tracing::info!(
                 "{} slabs came, {} machines ended, {} slabs removed",
@@ -72,6 +156,14 @@ impl Core for Collecting {
             );
         }
         let states = collector.states();
+        // What is wrong with single slabs is theirs; a store that fails is everybody's.
+        let is_of_store = |error: &&anyhow::Error| error.downcast_ref::<StoreError>().is_some();
+        let store_problems = report
+            .errors
+            .iter()
+            .filter(is_of_store)
+            .map(|error| format!("{error:#}"))
+            .collect();
         let report = Report {
             live_count: states.live + states.stuck,
             ended_count: states.ended,
@@ -79,6 +171,16 @@ impl Core for Collecting {
             errors: report.errors,
         };
         tracing::debug!("{report}");
+        let mut passes = self.status.lock();
+        passes.last_seconds = started.elapsed().as_secs_f64();
+        let seconds = passes.last_seconds;
+        passes.durations.observe(seconds);
+        passes.missed_count = tick.missed_count;
+        passes.last = Some((Instant::now(), show::wall_now_ns()));
+        passes.lag = collector.lag();
+        passes.live_count = report.live_count;
+        passes.problems = store_problems;
+        drop(passes);
         Ok(report)
     }
 
@@ -87,6 +189,10 @@ impl Core for Collecting {
     }
 
     fn finish(&mut self) -> anyhow::Result<()> {
+        #[cfg(feature = "http")]
+        if let Some(server) = self.server.take() {
+            server.shutdown();
+        }
         result(self.collector().finish(Instant::now()))
     }
 }

@@ -16,6 +16,8 @@ pub mod lock;
 pub mod log;
 pub mod notify;
 pub mod pace;
+#[cfg(feature = "http")]
+mod pages;
 pub mod place;
 pub mod quiet;
 pub mod settings;

@@ -34,7 +34,7 @@ pub struct HostTotals {
 
 /// Where the sums of a series' name are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HostPlace(usize);
+pub struct HostPlace(u32);
 
 #[derive(Debug, Clone)]
 struct Name {
@@ -78,17 +78,17 @@ impl HostTotals {
             (there.kind, &there.unit, there.scale) == (exported.kind, &exported.unit, exported.scale)
         });
         self.refused += u64::from(place.is_none());
-        place.map(HostPlace)
+        place.map(|place| HostPlace(place as u32))
     }
 
     /// A counter has grown, in its own unit. The first point of a series is growth from 0.
     pub fn counter_grew(&mut self, place: HostPlace, by: u64) {
-        self.names[place.0].count += u128::from(by);
+        self.names[place.0 as usize].count += u128::from(by);
     }
 
     /// A distribution or histogram has more samples.
     pub fn samples_came(&mut self, place: HostPlace, count: u64, sum: f64) {
-        let name = &mut self.names[place.0];
+        let name = &mut self.names[place.0 as usize];
         name.count += u128::from(count);
         // A hostile machine must not make it infinite, or NaN, for ever.
         if (name.sum + sum).is_finite() {
@@ -109,7 +109,7 @@ impl HostTotals {
 
     /// What a gauge of a live machine is at present.
     pub fn gauge(&mut self, place: HostPlace, value: f64) {
-        let name = &mut self.names[place.0];
+        let name = &mut self.names[place.0 as usize];
         name.sum += value;
         name.max = Some(name.max.map_or(value, |max| max.max(value)));
     }

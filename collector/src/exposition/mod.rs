@@ -31,7 +31,7 @@ mod write;
 
 pub use buckets::{BOUNDARIES_MAX, RawBuckets, unify};
 pub use family::{Definition, Family, FamilyKind, Sample, Value};
-pub use host::{HostTotals, NAMES_MAX};
+pub use host::{HostPlace, HostTotals, NAMES_MAX};
 pub use labels::LabelSet;
 pub use machines::{MachineLimits, MachinesError, machine_page};
 pub use name::{Exported, Scale, exported};

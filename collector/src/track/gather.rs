@@ -14,6 +14,8 @@ pub(crate) enum Carry {
     Unread,
     /// Nothing: what it would follow from is torn or overwritten.
     Unknown,
+    /// Nothing; its newest value is this.
+    Gauge(f64),
     /// That a counter's total is this.
     Counter(u64),
     /// That a distribution's totals are these.
@@ -24,7 +26,8 @@ impl Carry {
     /// After a present, filled or torn point.
     fn after(value: PointValue) -> Self {
         match value {
-            PointValue::Gauge(_) | PointValue::Torn => Self::Unknown,
+            PointValue::Gauge(value) => Self::Gauge(value),
+            PointValue::Torn => Self::Unknown,
             PointValue::Counter(total) => Self::Counter(total),
             PointValue::Distribution { count, sum, .. } => Self::Distribution { count, sum },
         }
@@ -32,7 +35,7 @@ impl Carry {
 
     fn value(self) -> Option<PointValue> {
         match self {
-            Self::Unread | Self::Unknown => None,
+            Self::Unread | Self::Unknown | Self::Gauge(_) => None,
             Self::Counter(total) => Some(PointValue::Counter(total)),
             Self::Distribution { count, sum } => Some(PointValue::Distribution {
                 count,

@@ -10,14 +10,16 @@
 
 mod buckets;
 mod gather;
+mod host;
 mod layouts;
 mod slice;
 
 pub(crate) use layouts::Layouts;
 pub(crate) use slice::{Scratch, Slice};
 
+use crate::exposition::HostTotals;
 use crate::store::{Archives, Layout, Run, SLICE_SERIES_MAX, Source, StoreError, StoredSeries};
-use rondo_reader::{Error, Liveness, Slab, View};
+use rondo_reader::{Counters, Error, Liveness, Slab, View};
 use rondo_shm_layout::Functions;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -38,8 +40,13 @@ pub(crate) struct Workshop {
     pub(crate) scratch: Scratch,
     /// Whether slabs take turns in consolidating, so that no pass has to do it for all.
     pub(crate) takes_turns: bool,
-    /// What was found in this pass, and how much was lost.
+    /// What was found, and how much was lost.
     pub(crate) tally: Tally,
+    pub(crate) host: HostTotals,
+    /// When the collector started, by the wall clock.
+    pub(crate) started_ns: u64,
+    /// How far the slab that is furthest behind is, in this pass.
+    pub(crate) lag_ns: u64,
 }
 
 /// What was done and seen, since the start.
@@ -53,6 +60,8 @@ pub struct Tally {
     pub intervals_lost: u64,
     /// Rows closed, by tier.
     pub rows: Vec<u64>,
+    /// Samples that writers refused: stale, future, bad.
+    pub refused: [u64; 3],
 }
 
 impl Tally {
@@ -83,6 +92,8 @@ pub struct Tracked {
     ticked_ns: u64,
     /// Passes since the last tick.
     silent_passes: u32,
+    /// Samples that the writer had refused in the last pass.
+    refused: [u64; 3],
 }
 
 impl Tracked {
@@ -99,6 +110,7 @@ impl Tracked {
             slices: Vec::new(),
             ticked_ns: 0,
             silent_passes: 0,
+            refused: [0; 3],
         };
         tracked.take_series(slab, archives, layouts)?;
         Ok(tracked)
@@ -158,6 +170,7 @@ impl Tracked {
         {
             return Ok(Seen::Live);
         }
+        self.count_refused(&live, workshop);
         let newest_ns = live.ticked_ns.max(live.cursor_ns);
         let has_histograms = self.slices.iter().any(Slice::has_histograms);
         let delay_ns = self.delay_ns(workshop.takes_turns);
@@ -179,7 +192,20 @@ impl Tracked {
             }
         }
         self.fold(slab, &view, delay_ns, workshop)?;
+        // What waits for its turn is not late.
+        let in_turn_ns = newest_ns.saturating_sub(delay_ns);
+        let lag_ns = self.slices.iter().map(|slice| slice.lag_ns(in_turn_ns)).max();
+        workshop.lag_ns = workshop.lag_ns.max(lag_ns.unwrap_or(0));
         Ok(Seen::Live)
+    }
+
+    fn count_refused(&mut self, live: &Counters, workshop: &mut Workshop) {
+        let refused = [live.stale_count, live.future_count, live.bad_count];
+        for ((all, now), before) in workshop.tally.refused.iter_mut().zip(refused).zip(self.refused) {
+            // A hostile slab's may fall.
+            *all = all.saturating_add(now.saturating_sub(before));
+        }
+        self.refused = refused;
     }
 
     /// How much later than it could be a window is consolidated, so that the work of many slabs is spread over a few
@@ -206,6 +232,11 @@ impl Tracked {
             let until_ns = slice.stop_ns(slab, until_ns, delay_ns);
             let rows = slice.rows_closed.clone();
             let (found, lost) = slice.fold(slab, view, until_ns, &mut workshop.scratch)?;
+            slice.share(
+                slab,
+                self.source.created_ns < workshop.started_ns,
+                &mut workshop.host,
+            );
             workshop.tally.points += found.points;
             workshop.tally.torn += found.torn;
             workshop.tally.intervals_lost += lost;
@@ -301,6 +332,11 @@ impl Tracked {
             all.extend(slice.open_rows(slab, view)?);
         }
         Ok(all)
+    }
+
+    /// Tells the newest value of each gauge.
+    pub(crate) fn tell_gauges(&self, totals: &mut HostTotals) {
+        self.slices.iter().for_each(|slice| slice.tell_gauges(totals));
     }
 
     /// Whether the writer holds its lock but has not ticked for a while.

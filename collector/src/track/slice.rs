@@ -8,7 +8,9 @@
 
 use super::buckets::BucketLog;
 use super::gather::{Carry, Found, gather};
+use super::host::HostShare;
 use crate::consolidate::{Window, write_points};
+use crate::exposition::HostTotals;
 use crate::store::{BucketCounts, Layout, Run, Source};
 use rondo_reader::{Error, PointValue, Series, Slab, View};
 use std::collections::VecDeque;
@@ -41,6 +43,7 @@ pub(crate) struct Slice {
     pub(crate) next_ns: u64,
     carries: Vec<Carry>,
     logs: Vec<BucketLog>,
+    host: HostShare,
     pub(crate) tier_0: Arc<Layout>,
     /// Tier 1 and further ones.
     pub(crate) tiers: Vec<TierRows>,
@@ -73,6 +76,7 @@ impl Slice {
             next_ns: 0,
             carries: Vec::new(),
             logs: Vec::new(),
+            host: HostShare::default(),
             rows_closed: vec![0; tiers.len()],
             tier_0,
             tiers: tiers
@@ -116,6 +120,25 @@ impl Slice {
 
     pub(crate) fn has_histograms(&self) -> bool {
         !self.logs.is_empty()
+    }
+
+    /// Adds what was folded to the totals of the host.
+    pub(crate) fn share(&mut self, slab: &Slab, is_old: bool, totals: &mut HostTotals) {
+        let series = self.series(slab);
+        self.host.update(series, &self.carries, is_old, totals);
+    }
+
+    pub(crate) fn tell_gauges(&self, totals: &mut HostTotals) {
+        self.host.tell_gauges(totals);
+    }
+
+    /// How much time there is between what is folded and the windows that were over when the writer was at `newest_ns`.
+    pub(crate) fn lag_ns(&self, newest_ns: u64) -> u64 {
+        let window_ns = self.window_ns();
+        if self.next_ns == 0 || window_ns == 0 {
+            return 0;
+        }
+        (newest_ns - newest_ns % window_ns).saturating_sub(self.next_ns)
     }
 
     /// Whether there may be something to fold: the writer is in a later window, by `delay_ns` at least. Costs no look at the slab.
@@ -419,6 +442,7 @@ impl Slice {
             next_ns: self.next_ns,
             carries: self.carries.clone(),
             logs: self.logs.clone(),
+            host: HostShare::default(),
             tier_0: self.tier_0.clone(),
             tiers: self
                 .tiers
