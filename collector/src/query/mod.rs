@@ -51,6 +51,7 @@ pub use plan::Plan;
 pub use quantile::{between, quantile};
 
 use crate::selector::Selector;
+use crate::store::Source;
 use std::ops::Range;
 
 /// What is wanted.
@@ -81,6 +82,11 @@ impl Request {
             quantiles: Vec::new(),
             limits: Limits::default(),
         }
+    }
+
+    /// Whether it can take a series of that machine: others need not be brought before it.
+    pub fn takes(&self, source: &Source) -> bool {
+        takes::takes(&self.selector, source)
     }
 }
 
