@@ -15,9 +15,10 @@ use rondo_collector::exposition::{Family, FamilyKind, Format, HostTotals, Page, 
 use rondo_collector::http::Limits;
 use rondo_reader::{Limits as ReaderLimits, Slab};
 use rondo_writer::{Unit, Writer};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -328,4 +329,140 @@ fn prometheus_scrapes_both_pages_and_has_their_values() {
         .value("histogram_quantile(0.5, sum by (le) (exit_duration_seconds_bucket))")
         .unwrap();
     assert!((0.96e-6..=1.024e-6).contains(&quantile), "{quantile}");
+}
+
+/// `rondo collect` itself, and a machine that lives beside it.
+struct Collecting {
+    child: Child,
+    address: SocketAddr,
+    /// Kept open, so that its log has somewhere to go.
+    _log: BufReader<ChildStderr>,
+    _store: TempDir,
+}
+
+impl Drop for Collecting {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn collect(bus: &Path) -> Collecting {
+    let store = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rondo"))
+        .arg("collect")
+        .arg("--bus")
+        .arg(bus)
+        .arg("--store")
+        .arg(store.path())
+        .args(["--store-budget", "16MiB", "--listen", "127.0.0.1:0"])
+        .env_remove("RONDO_LOG")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("answering on ") {
+        line.clear();
+        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it does not answer");
+    }
+    let address = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
+    Collecting {
+        child,
+        address,
+        _log: log,
+        _store: store,
+    }
+}
+
+fn get(address: SocketAddr, path: &str) -> http_common::Reply {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).unwrap();
+    parse(&reply)
+}
+
+/// The guide's "HTTP API returns queryable metric data", and what a host's Prometheus sees, from a real collector.
+#[test]
+fn a_running_collector_answers_queries_and_is_scraped() {
+    let bus = tempfile::tempdir_in("/dev/shm").unwrap();
+    let collector = collect(bus.path());
+    let mut writer = Writer::builder("vm-1").bus(bus.path()).create().unwrap();
+    let exits = writer.counter("vcpu_exits_total").held().unwrap();
+    let depth = writer.gauge("queue_depth").held().unwrap();
+    let prometheus = has("prometheus").then(|| Prometheus::scraping(collector.address));
+    if prometheus.is_none() {
+        skip::skip(
+            "a_running_collector_answers_queries_and_is_scraped: the scrape",
+            "no prometheus",
+        );
+    }
+    // Until a window of ten seconds has ended, as the machine sees it.
+    let mut ticks: u64 = 0;
+    let first_window = writer.now() / 10_000_000_000;
+    while writer.now() / 10_000_000_000 < first_window + 2 || ticks < 12 {
+        std::thread::sleep(writer.until_next_tick());
+        ticks += 1;
+        writer.record(exits, 7.0 * ticks as f64, writer.now());
+        writer.record(depth, 3.0, writer.now());
+        writer.tick();
+    }
+    eventually("the collector has made a pass since", || {
+        let text = get(collector.address, "/metrics").text().to_owned();
+        text.contains("\nrondo_host_queue_depth 3\n")
+    });
+    assert_eq!(get(collector.address, "/-/ready").status, 200);
+    let health: serde_json::Value =
+        serde_json::from_slice(&get(collector.address, "/metrics/health").body).unwrap();
+    assert_eq!(
+        (&health["status"], &health["live_slabs"]),
+        (&"healthy".into(), &1.into()),
+        "{health}"
+    );
+
+    let points = |parameters: &str| {
+        let path = format!("/metrics/query?series=vcpu_exits_total&instance=vm-1&range=all&{parameters}");
+        let answer: serde_json::Value = serde_json::from_slice(&get(collector.address, &path).body).unwrap();
+        let series = answer["series"].as_array().unwrap();
+        assert_eq!(series.len(), 1, "{answer}");
+        series[0]["points"].as_array().unwrap().clone()
+    };
+    let values: Vec<u64> = points("tier=0")
+        .iter()
+        .map(|point| point["value"].as_u64().unwrap())
+        .collect();
+    // Registering wrote a zero; it may stand for a second of its own.
+    let recorded: Vec<u64> = (1..=ticks).map(|tick| 7 * tick).collect();
+    assert_eq!(values[values.len() - recorded.len()..], recorded);
+    let windows = points("tier=1");
+    assert!(windows.len() >= 2, "{windows:?}");
+    assert_eq!(windows.last().unwrap()["value"].as_u64(), Some(7 * ticks));
+    assert_eq!(get(collector.address, "/metrics/query?series=%7B").status, 400);
+    let info: serde_json::Value =
+        serde_json::from_slice(&get(collector.address, "/metrics/info").body).unwrap();
+    assert!(info.is_object(), "{info}");
+
+    if has("promtool") {
+        for path in ["/metrics", "/metrics/machines"] {
+            let reply = get(collector.address, path);
+            assert_eq!(lint(reply.text()), "", "{}", reply.text());
+        }
+    }
+    if let Some(prometheus) = prometheus {
+        let total = 7.0 * ticks as f64;
+        eventually("Prometheus has the newest values", || {
+            prometheus.value("vcpu_exits_total{job=\"machines\",instance=\"vm-1\"}") == Some(total)
+                && prometheus.value("rondo_slabs{state=\"live\"}") == Some(1.0)
+        });
+        assert_eq!(
+            prometheus.value("rondo_host_queue_depth"),
+            Some(3.0),
+            "{}",
+            prometheus.log()
+        );
+        assert_eq!(prometheus.value("min(up)"), Some(1.0));
+    }
 }
