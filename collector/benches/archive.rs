@@ -64,6 +64,7 @@ fn source(number: u64) -> Arc<Source> {
         uid: 1000,
         labels: vec![("tenant".to_owned(), "blue".to_owned())],
         created_ns: START_NS,
+        interval_ns: 1_000_000_000,
         simulated_time: false,
     })
 }

@@ -239,6 +239,7 @@ impl Machine {
         // Of a slab in simulated time nobody knows when it was made.
         let source = Arc::new(Source {
             created_ns: life.start * SECOND,
+            interval_ns: 1_000_000_000,
             simulated_time: false,
             ..Source::from(&slab)
         });
@@ -443,21 +444,14 @@ fn check(
         let words = [is.total, bits(is.sum), bits(is.min), bits(is.max), bits(is.last)];
         assert_eq!((is.known, words), (row.known, row.words), "tier {tier} at {t}");
         assert_eq!(part.step_ns, INTERVALS[tier] * SECOND);
-        // Only a slab or a row of tier 0 says how long its interval is.
-        let knows_interval = life.has_slab
-            || machine
-                .stored
-                .iter()
-                .chain(&machine.waiting)
-                .any(|run| run.layout.tier() == 0);
-        assert_eq!(part.expected, knows_interval.then_some(INTERVALS[tier] as u32));
+        assert_eq!(part.expected, Some(INTERVALS[tier] as u32));
         let end = t + INTERVALS[tier];
         assert_eq!(
             point.partial,
             !life.has_ended && end >= life.end() + u64::from(tier > 0),
             "at {t} of {life:?}"
         );
-        let is_cut = tier > 0 && life.has_ended && end + u64::from(!knows_interval) > life.end();
+        let is_cut = tier > 0 && life.has_ended && end > life.end();
         assert_eq!(point.sealed_ns, is_cut.then_some((life.end() - 1) * SECOND));
         if series == 0 && tier == 1 {
             let sum = f64::from_bits(row.words[1].unwrap());

@@ -29,6 +29,7 @@ fn source(instance: &str) -> Arc<Source> {
         uid: 1000,
         labels: vec![("tenant".to_owned(), "blue".to_owned())],
         created_ns: 0,
+        interval_ns: 1_000_000_000,
         simulated_time: false,
     })
 }

@@ -268,7 +268,7 @@ def parse_run(data, entry, layout):
     run |= {"first_series": entry.first_series, "start_ns": entry.start_ns, "clock_offset_ns": entry.clock_offset_ns}
     run["simulated_time"] = data.u8() & 1 == 1
     run |= {"incarnation": entry.incarnation.hex(), "boot_id": data.take(16).hex(), "part": entry.part, "uid": entry.uid}
-    run |= {"created_ns": data.varint(), "ended_ns": data.varint()}
+    run |= {"created_ns": data.varint(), "source_interval_ns": data.varint(), "ended_ns": data.varint()}
     run |= {"instance": data.text(INSTANCE_NAME), "schema": data.text(SCHEMA_NAME), "instance_labels": data.labels()}
     require(fnv1a_64(run["instance"].encode()) == entry.instance_hash, "a run is of another instance")
     run["series"], known = [], None

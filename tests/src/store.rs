@@ -45,6 +45,7 @@ fn source(instance: &str, simulated_time: bool) -> Arc<Source> {
             ("tenant".to_owned(), "blü".to_owned()),
         ],
         created_ns: 1_700_000_000 * SECOND_NS,
+        interval_ns: SECOND_NS,
         simulated_time,
     })
 }
@@ -284,6 +285,7 @@ fn run_json(run: &Run) -> Value {
         "part": run.source.part,
         "uid": run.source.uid,
         "created_ns": run.source.created_ns,
+        "source_interval_ns": run.source.interval_ns,
         "simulated_time": run.source.simulated_time,
         "series": (0..run.layout.series().len()).map(|index| series_json(run, index)).collect::<Vec<_>>(),
     })

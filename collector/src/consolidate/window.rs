@@ -262,6 +262,7 @@ mod tests {
             uid: 0,
             labels: Vec::new(),
             created_ns: 0,
+            interval_ns: 1_000_000_000,
             simulated_time: true,
         };
         Run::new(Arc::new(source), Arc::new(layout), 0, 10)

@@ -56,7 +56,7 @@ pub struct Part {
     pub start_ns: u64,
     /// Slab time at which its last point's interval ends.
     pub end_ns: u64,
-    /// How many points of tier 0 an interval has, if the interval of tier 0 is known.
+    /// How many points of tier 0 an interval has, if that is a sensible number.
     pub expected: Option<u32>,
     /// The tier's consolidation functions; of no meaning for tier 0.
     pub functions: Functions,

@@ -29,7 +29,7 @@ impl<S: StoredRuns + ?Sized> Plan<'_, S> {
             }
         }
         if let Some(slab) = self.slab_window(series) {
-            add(0, source.interval_ns.unwrap_or(1), slab);
+            add(0, source.source.interval_ns.max(1), slab);
         }
         levels.sort_by_key(|(interval, tier, _)| (*interval, *tier));
         for (_, _, stretches) in &mut levels {

@@ -62,9 +62,9 @@ impl<S: StoredRuns + ?Sized> Plan<'_, S> {
                 step_ns,
                 start_ns: place.start_ns,
                 end_ns,
-                expected: source
-                    .interval_ns
-                    .and_then(|interval| u32::try_from(step_ns.checked_div(interval)?).ok()),
+                expected: step_ns
+                    .checked_div(source.source.interval_ns)
+                    .and_then(|points| u32::try_from(points).ok()),
                 functions: found.functions,
             };
             match answer.parts.last_mut() {
@@ -118,7 +118,7 @@ impl<S: StoredRuns + ?Sized> Plan<'_, S> {
             let found = wanted.filter_map(|row| {
                 let (t, value) = (head.row_ns(row), rows.value(row as usize));
                 let end_ns = t.saturating_add(interval_ns);
-                let cut = end_ns.saturating_sub(source.interval_ns.unwrap_or(1));
+                let cut = end_ns.saturating_sub(source.source.interval_ns.max(1));
                 let is_sealed = tier > 0 && (t..cut).contains(&head.ended_ns);
                 let mut point = point_of(tier, t, value)?;
                 point.partial = is_open;

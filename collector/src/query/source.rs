@@ -12,8 +12,6 @@ pub(super) struct SourcePlan<K> {
     /// Number of the live slab.
     pub(super) live: Option<usize>,
     pub(super) clock_offset_ns: i64,
-    /// The interval of tier 0, if it is known.
-    pub(super) interval_ns: Option<u64>,
     /// The range of the request in slab time.
     pub(super) range: Range<u64>,
     /// In the order of their precedence: stored, waiting, open.
@@ -41,7 +39,6 @@ impl<K> SourcePlan<K> {
             source,
             live,
             clock_offset_ns: 0,
-            interval_ns: None,
             range: 0..0,
             pieces: Vec::new(),
         }
@@ -67,17 +64,10 @@ impl<K> SourcePlan<K> {
                 let head = RunHead::from(run);
                 self.pieces.push(Piece { head, place });
             }
-            if let Some((slab, view)) = &live.slab {
+            if let Some((_, view)) = &live.slab {
                 self.clock_offset_ns = view.clock_offset_ns;
-                self.interval_ns = Some(slab.layout().axis.interval_ns());
             }
         }
-        let of_tier_0 = |piece: &&Piece<K>| piece.head.layout.tier() == 0;
-        self.interval_ns = self.interval_ns.or(self
-            .pieces
-            .iter()
-            .find(of_tier_0)
-            .map(|piece| piece.head.layout.interval_ns()));
         let slab_time = |wall: i128| {
             let t = wall.saturating_sub(i128::from(self.clock_offset_ns));
             u64::try_from(t.max(0)).unwrap_or(u64::MAX)

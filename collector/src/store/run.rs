@@ -40,6 +40,8 @@ pub struct Source {
     pub labels: Labels,
     /// Slab time of its creation.
     pub created_ns: u64,
+    /// Length of an interval of tier 0.
+    pub interval_ns: u64,
     /// Whether time is what a simulation says.
     pub simulated_time: bool,
 }
@@ -56,6 +58,7 @@ impl From<&Slab> for Source {
             uid: slab.owner_uid(),
             labels: identity.labels.clone(),
             created_ns: identity.created_realtime_ns,
+            interval_ns: slab.layout().axis.interval_ns(),
             simulated_time: identity.simulated_time,
         }
     }

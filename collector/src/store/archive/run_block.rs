@@ -67,6 +67,7 @@ pub(super) fn encode(bytes: &mut Vec<u8>, run: &Run, rows: Range<usize>) -> Resu
     bytes.push(if source.simulated_time { SIMULATED_TIME } else { 0 });
     bytes.extend_from_slice(&source.boot_id);
     write_varint(bytes, source.created_ns);
+    write_varint(bytes, source.interval_ns);
     write_varint(bytes, ended_ns(run, rows.end));
     write_bytes(bytes, source.instance.as_bytes());
     write_bytes(bytes, source.schema.as_bytes());
@@ -120,6 +121,7 @@ pub(super) fn decode(
     let simulated_time = input.u8()? & SIMULATED_TIME != 0;
     let boot_id = input.array()?;
     let created_ns = input.varint()?;
+    let interval_ns = input.varint()?;
     let ended_ns = input.varint()?;
     let source = Source {
         incarnation: place.incarnation,
@@ -130,6 +132,7 @@ pub(super) fn decode(
         uid: place.uid,
         labels: input.labels()?,
         created_ns,
+        interval_ns,
         simulated_time,
     };
     let (series_count, width) = (projected.series().len(), projected.width());

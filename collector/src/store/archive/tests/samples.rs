@@ -19,6 +19,7 @@ pub(super) fn source(number: u8) -> Arc<Source> {
         uid: 1000,
         labels: vec![("tenant".into(), format!("t{}", number % 3))],
         created_ns: 0,
+        interval_ns: 1_000_000_000,
         simulated_time: false,
     })
 }
