@@ -8,6 +8,7 @@ use crate::info::StoreFacts;
 use crate::query::{self, Params, Plan, Request};
 use crate::selector::Selector;
 use crate::show;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -34,13 +35,16 @@ impl Pages {
 }
 
 impl Backend for Pages {
-    fn query(&self, params: &Params, _deadline: Instant) -> Result<Vec<u8>, ApiError> {
+    fn query(&self, params: &Params, deadline: Instant) -> Result<Vec<u8>, ApiError> {
         let (collector, request) = (self.collector(), Self::request(params));
         let live = collector.live(|source| request.takes(source));
         let plan = Plan::new(&live, collector.archives(), request)?;
-        let mut body = Vec::new();
-        query::write_json(&plan, &mut body).map_err(|error| ApiError::unavailable(error.to_string()))?;
-        Ok(body)
+        let mut body = Until {
+            deadline,
+            bytes: Vec::new(),
+        };
+        query::write_json(&plan, &mut body).map_err(|error| ApiError::too_much(error.to_string()))?;
+        Ok(body.bytes)
     }
 
     fn explain(&self, params: &Params, _deadline: Instant) -> Result<Vec<u8>, ApiError> {
@@ -147,6 +151,27 @@ impl Backend for Pages {
 
     fn is_ready(&self) -> bool {
         self.status.last_pass().is_some()
+    }
+}
+
+/// Bytes of an answer, as long as somebody waits for it: series are read one after the other as they are written.
+struct Until {
+    deadline: Instant,
+    bytes: Vec<u8>,
+}
+
+impl io::Write for Until {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if Instant::now() > self.deadline {
+            let reason = "the answer took too long to make; ask for a shorter range or fewer series";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
