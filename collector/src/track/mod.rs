@@ -33,6 +33,9 @@ const FURTHER_ROWS_MAX: usize = 24;
 /// Runs that wait for a store that fails, before no further rows are made: what is not consolidated stays in the slab.
 const WAITING_RUNS_MAX: usize = 64;
 
+/// How long after one another passes are made.
+const PASS_NS: u64 = 1_000_000_000;
+
 /// What all slabs share in one pass.
 #[derive(Debug, Default)]
 pub(crate) struct Workshop {
@@ -339,9 +342,10 @@ impl Tracked {
         self.slices.iter().for_each(|slice| slice.tell_gauges(totals));
     }
 
-    /// Whether the writer holds its lock but has not ticked for a while.
+    /// Whether the writer holds its lock but has not ticked for ten intervals, or ten passes if these are longer.
     pub fn is_stuck(&self) -> bool {
-        self.silent_passes > 10
+        let intervals = self.source.interval_ns.div_ceil(PASS_NS).max(1);
+        u64::from(self.silent_passes) > 10 * intervals
     }
 
     /// Memory that its rows take.
