@@ -140,11 +140,25 @@ impl Archives {
     ) -> impl Iterator<Item = Result<RunRef, StoreError>> {
         let number = Self::archive_of(tier);
         let wanted = Wanted {
-            tier,
+            tier: Some(tier),
             instance_hash: instance.map(|name| fnv1a_64(name.as_bytes())),
             wall_ns,
         };
         self.archives[number].runs(number, wanted)
+    }
+
+    /// The runs of all tiers and machines, archive after archive, each in order of writing. Reads all directories, as opening
+    /// does.
+    pub fn all_runs(&self) -> impl Iterator<Item = Result<RunRef, StoreError>> {
+        let archives = self.archives.iter().enumerate();
+        archives.flat_map(|(number, archive)| {
+            let everything = Wanted {
+                tier: None,
+                instance_hash: None,
+                wall_ns: i64::MIN..i64::MAX,
+            };
+            archive.runs(number, everything)
+        })
     }
 
     /// All of a run.

@@ -3,7 +3,7 @@
 //! A row is the number of buckets that changed, and for each the number of buckets skipped since the
 //! last one and the difference, zigzag; all LEB128. The row before the first is all zeros.
 
-use super::input::{Input, Malformed, unzigzag, zigzag};
+use super::input::{Input, Malformed, unzigzag, varint_len, zigzag};
 use crate::store::{BucketCounts, write_varint};
 
 /// Bytes of all bucket counts of a run together, as [`BucketCounts`].
@@ -42,6 +42,14 @@ pub(super) fn encode<'a>(
     }
     write_varint(bytes, block.len() as u64);
     bytes.extend_from_slice(&block);
+}
+
+/// Bytes of the rows and their length at most. A bucket that changed takes a byte for the buckets skipped, and those that
+/// need more have been skipped themselves; its difference takes up to ten.
+pub(super) fn len_max(rows: usize, bucket_count: u32) -> usize {
+    let bucket_count = u64::from(bucket_count);
+    let row = varint_len(bucket_count) + 11 * bucket_count as usize;
+    varint_len((rows * row) as u64) + rows * row
 }
 
 /// The rows of a block. `bytes_left` bounds what they may take in memory.

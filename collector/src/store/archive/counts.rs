@@ -1,7 +1,7 @@
 //! A column of `known` counts: equal to that of the series before, or what each is above the least.
 
 use super::bits::{pack, packed_len, unpack, width_of};
-use super::input::{Input, Malformed};
+use super::input::{Input, Malformed, varint_len};
 use crate::store::write_varint;
 
 /// Instead of a width: the same column as that of the series before.
@@ -18,6 +18,12 @@ pub(super) fn encode(bytes: &mut Vec<u8>, counts: &[u32], before: Option<&[u32]>
     bytes.push(width as u8);
     write_varint(bytes, u64::from(least));
     pack(bytes, width, counts.iter().map(|count| u64::from(count - least)));
+}
+
+/// Bytes of a column at most, if no count is above `count_max`.
+pub(super) fn len_max(rows: usize, count_max: u32) -> usize {
+    let count_max = u64::from(count_max);
+    1 + varint_len(count_max) + packed_len(rows, width_of(count_max))
 }
 
 /// A column that is not decoded yet.

@@ -11,6 +11,7 @@
 mod append;
 mod archives;
 mod bits;
+mod bound;
 mod bucket_rows;
 mod coding;
 mod counts;
@@ -37,6 +38,7 @@ mod usage;
 mod words;
 
 pub use archives::Archives;
+pub use bound::{layout_bytes, run_bytes_max};
 pub use error::StoreError;
 pub use files::ArchiveSettings;
 pub use progress::ProgressKey;

@@ -4,6 +4,7 @@ use super::error::StoreError;
 use super::extent::read_frame;
 use super::frame::{ENDED, Entry, Use};
 use super::input::Malformed;
+use super::progress::ProgressKey;
 use super::ring::Archive;
 use super::{layout_block, run_block};
 use crate::store::{Layout, Run, Source};
@@ -59,6 +60,16 @@ impl RunRef {
         self.entry.first_series.get()
     }
 
+    /// FNV-1a 64 of the instance's name.
+    pub fn instance_hash(&self) -> u64 {
+        self.entry.instance_hash.get()
+    }
+
+    /// Which slice of which slab it is of.
+    pub fn key(&self) -> ProgressKey {
+        ProgressKey::of(&self.entry)
+    }
+
     /// The machine's incarnation.
     pub fn incarnation(&self) -> [u8; 16] {
         self.entry.incarnation
@@ -82,14 +93,15 @@ impl RunRef {
 
     /// Whether it is of that slab, as far as a directory knows.
     pub fn is_of(&self, source: &Source) -> bool {
-        super::ProgressKey::of(&self.entry).is_of(source)
+        self.key().is_of(source)
     }
 }
 
 /// What [`Archive::runs`] is asked for.
 #[derive(Debug, Clone)]
 pub(super) struct Wanted {
-    pub tier: u8,
+    /// `None` for all that the archive has.
+    pub tier: Option<u8>,
     pub instance_hash: Option<u64>,
     pub wall_ns: Range<i64>,
 }
@@ -100,7 +112,7 @@ impl Wanted {
     }
 
     fn is_met_by(&self, entry: &Entry) -> bool {
-        entry.tier == self.tier
+        self.tier.is_none_or(|tier| entry.tier == tier)
             && self
                 .instance_hash
                 .is_none_or(|hash| entry.instance_hash.get() == hash)

@@ -1,7 +1,7 @@
 //! The rows of a run as bytes: what is needed of their source, then series after series its column of
 //! counts, its columns of words, and its buckets.
 
-use super::input::{Input, Malformed};
+use super::input::{Input, Malformed, varint_len};
 use super::layout_block::write_bytes;
 use super::{bucket_rows, counts, words};
 use crate::store::{Layout, Run, Source, write_varint};
@@ -56,6 +56,25 @@ pub(super) fn check(run: &Run) -> Result<(), String> {
 /// When the machine ended, if it did so with the rows before `end`.
 pub(super) fn ended_ns(run: &Run, end: usize) -> u64 {
     if end == run.rows() { run.ended_ns } else { 0 }
+}
+
+/// Bytes of a block at most, whatever its values are, if no count is above `known_max`.
+pub(super) fn len_max(source: &Source, layout: &Layout, rows: usize, known_max: u32) -> usize {
+    let text = |length: usize| varint_len(length as u64) + length;
+    let labels = encode_labels(&source.labels).map_or(0, |labels| labels.len());
+    let head = 1
+        + source.boot_id.len()
+        + 2 * varint_len(u64::MAX)
+        + text(source.instance.len())
+        + text(source.schema.len())
+        + text(labels);
+    let series = layout.series().iter().map(|series| {
+        let buckets = series
+            .buckets
+            .map(|shape| bucket_rows::len_max(rows, shape.count));
+        counts::len_max(rows, known_max) + buckets.unwrap_or(0)
+    });
+    head + series.sum::<usize>() + layout.width() * words::len_max(rows)
 }
 
 /// Appends some of the rows of a run that has been checked.

@@ -31,6 +31,11 @@ pub(super) fn encode(bytes: &mut Vec<u8>, words: &[u64], is_integer: bool) {
     encode_present(bytes, HAS_SENTINELS, &bitmap, &present, is_integer);
 }
 
+/// Bytes of a column at most: as they are, or with one sentinel, whose bitmap may take more than it saves.
+pub(super) fn len_max(rows: usize) -> usize {
+    1 + size_of::<u64>() * rows + packed_len(rows, 1).saturating_sub(size_of::<u64>())
+}
+
 fn encode_present(bytes: &mut Vec<u8>, flag: u8, bitmap: &[u8], words: &[u64], is_integer: bool) {
     let mut best = Coding::Raw;
     let mut consider = |coding: Coding| {

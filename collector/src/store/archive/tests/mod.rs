@@ -1,5 +1,6 @@
 //! Failure stories of archives, on a disk in memory that fails as it is told to.
 
+mod bound;
 mod corruption;
 mod disk;
 mod faults;
@@ -42,7 +43,7 @@ fn open_read_only(disk: &Disk) -> Archive {
 
 fn everything(tier: u8) -> Wanted {
     Wanted {
-        tier,
+        tier: Some(tier),
         instance_hash: None,
         wall_ns: i64::MIN..i64::MAX,
     }

@@ -245,7 +245,7 @@ fn runs_are_found_by_instance_and_time() {
     }
     let find = |instance: Option<&str>, rows: std::ops::Range<i64>| {
         let wanted = super::Wanted {
-            tier: 1,
+            tier: Some(1),
             instance_hash: instance.map(|name| rondo_shm_layout::fnv1a_64(name.as_bytes())),
             wall_ns: (1_000 + rows.start) * INTERVAL_NS.cast_signed()
                 ..(1_000 + rows.end) * INTERVAL_NS.cast_signed(),
