@@ -1,5 +1,6 @@
 //! `rondo info`: all about one slab.
 
+mod bound;
 mod facts;
 mod store;
 
@@ -7,6 +8,7 @@ use crate::cli::{Format, Info};
 use crate::output::{Grid, Side, stdout, write_json};
 use crate::run::Outcome;
 use crate::{show, target};
+pub use bound::{MachineBound, TierBound};
 use facts::Facts;
 use rondo_reader::PointValue;
 use std::io::Write;

@@ -44,6 +44,7 @@ pub mod track;
 mod verify;
 
 pub use embedded::{ConsolidateError, OpenError, Store, StoreBuilder};
+pub use info::{MachineBound, TierBound};
 pub use json::slab_json;
 pub use run::{Outcome, run};
 pub use selector::{Selector, SelectorError};

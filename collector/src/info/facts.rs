@@ -1,5 +1,6 @@
 //! What there is to know about a slab, read once and printed in any form.
 
+use super::MachineBound;
 use crate::json::{Pairs, PointJson};
 use crate::show;
 use rondo_reader::{Access, Counters, Error, PointValue, Series, Slab, View};
@@ -30,6 +31,7 @@ pub(super) struct Facts<'s> {
     size_bytes: u64,
     /// What section 13 of the specification gives for this capacity; another layout may differ.
     size_by_formula_bytes: Option<u64>,
+    bound: MachineBound,
     cursor_ns: u64,
     ticked_ns: u64,
     closed_ns: Option<u64>,
@@ -138,6 +140,7 @@ impl<'s> Facts<'s> {
             slot_count: layout.header.slot_count.get(),
             size_bytes: slab.size_bytes(),
             size_by_formula_bytes: size_by_formula(slab),
+            bound: MachineBound::of(slab),
             cursor_ns: view.cursor_ns,
             ticked_ns: view.ticked_ns,
             closed_ns: Some(live.closed_ns).filter(|&closed| closed != 0),
@@ -202,6 +205,7 @@ impl<'s> Facts<'s> {
             ("file", self.file.clone()),
             ("format", self.format.clone()),
             ("size", size),
+            ("needs at most", self.bound.in_words(self.series.len())),
             (
                 "time axis",
                 format!(

@@ -377,8 +377,27 @@ fn final_ns(slab: &Slab, view: &View) -> u64 {
     over_ns.min(ticked_ns.max(view.cursor_ns.saturating_sub(interval_ns)))
 }
 
+/// How many rows a run of a consolidated tier has before it is ended. Not all machines of a host that were started
+/// together store their rows together.
+fn run_rows(slab: &Slab, tier: usize, turn: u64) -> usize {
+    let (axis, interval_ns) = (slab.layout().axis, slab.layout().tiers[tier].interval_ns.get());
+    let half_ring_ns = axis.slot_count() / 2 * axis.interval_ns();
+    let rows_max = match tier {
+        1 => TIER_1_ROWS_MAX.min((half_ring_ns / interval_ns) as usize),
+        _ => FURTHER_ROWS_MAX,
+    };
+    let fewer = turn as usize % (rows_max / 4).max(1);
+    (rows_max - fewer.min(rows_max)).max(1)
+}
+
+/// The fewest rows of which a run of a consolidated tier is ended when it is full, whatever the machine's turn.
+pub(crate) fn run_rows_min(slab: &Slab, tier: usize) -> usize {
+    let turns = 0..TIER_1_ROWS_MAX.max(FURTHER_ROWS_MAX) as u64;
+    turns.map(|turn| run_rows(slab, tier, turn)).min().unwrap_or(1)
+}
+
 /// Layouts of these series in tier 0 and in each consolidated tier, and how many rows a run of that tier may have.
-fn layouts_of(
+pub(crate) fn layouts_of(
     slab: &Slab,
     series: &[rondo_reader::Series],
     turn: u64,
@@ -387,8 +406,6 @@ fn layouts_of(
     let series = layouts.series(series.iter().map(StoredSeries::from).collect());
     let tiers = &slab.layout().tiers;
     let functions: Vec<Functions> = tiers.iter().map(|tier| Functions(tier.functions.get())).collect();
-    let axis = slab.layout().axis;
-    let half_ring_ns = axis.slot_count() / 2 * axis.interval_ns();
     let mut make = |tier: usize, interval_ns: u64| {
         let later = functions.get(tier + 1..).unwrap_or_default();
         layouts.layout(Layout::new(
@@ -399,16 +416,10 @@ fn layouts_of(
             series.clone(),
         ))
     };
-    let tier_0 = make(0, axis.interval_ns());
+    let tier_0 = make(0, slab.layout().axis.interval_ns());
     let further = (1..tiers.len()).map(|tier| {
         let interval_ns = tiers[tier].interval_ns.get();
-        let rows_max = match tier {
-            1 => TIER_1_ROWS_MAX.min((half_ring_ns / interval_ns) as usize),
-            _ => FURTHER_ROWS_MAX,
-        };
-        // Not all machines of a host that were started together store their rows together.
-        let fewer = turn as usize % (rows_max / 4).max(1);
-        (make(tier, interval_ns), (rows_max - fewer.min(rows_max)).max(1))
+        (make(tier, interval_ns), run_rows(slab, tier, turn))
     });
     (tier_0, further.collect())
 }
