@@ -29,8 +29,11 @@ Examples:
   rondo info vm-1                the newest live slab of the machine vm-1
   rondo info vm-1/devices        its slab of the schema `devices`
   rondo info ./saved.slab        a slab in a file
+  rondo info /var/lib/rondo      a store: what it holds, and what retention its budget buys
+  rondo info /var/lib/rondo --instance vm-1      and what it holds of the machine vm-1
+  rondo info http://127.0.0.1:9190               the JSON of a collector
 
-CSV has the table of series only.";
+CSV has the table of series only; of a store that of its tiers, or of a machine's tiers.";
 
 const VERIFY_EXAMPLES: &str = "\
 Examples:
@@ -107,7 +110,7 @@ pub enum Command {
     /// List the slabs of the bus
     #[command(after_help = LS_EXAMPLES)]
     Ls(Ls),
-    /// Show who writes a slab, what it has room for, and its series
+    /// Show who writes a slab, what it has room for, and its series; or what a store holds
     #[command(after_help = INFO_EXAMPLES)]
     Info(Info),
     /// Print the points of series
@@ -153,8 +156,12 @@ pub struct Ls {
 /// Arguments of `rondo info`.
 #[derive(Debug, Args)]
 pub struct Info {
-    /// A path (ending in .slab, or starting with / or .), an instance on the bus, or INSTANCE/SCHEMA
+    /// A path of a slab (ending in .slab, or starting with / or .), an instance on the bus, INSTANCE/SCHEMA, the
+    /// directory of a store, or a collector: http://HOST:PORT or unix:PATH
     pub target: String,
+    /// Of a store, also what it holds of this machine
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
     /// Which bus.
     #[command(flatten)]
     pub bus: BusArgs,

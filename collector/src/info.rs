@@ -1,20 +1,36 @@
-//! `rondo info`: all about one slab.
+//! `rondo info`: all about one slab, or a store.
 
 mod bound;
 mod facts;
+mod instance;
 mod store;
+mod store_facts;
 
 use crate::cli::{Format, Info};
 use crate::output::{Grid, Side, stdout, write_json};
+use crate::query::Remote;
 use crate::run::Outcome;
-use crate::{show, target};
+use crate::show;
+use crate::target::{self, Target};
+use anyhow::{Context, bail};
 pub use bound::{MachineBound, TierBound};
 use facts::Facts;
 use rondo_reader::PointValue;
 use std::io::Write;
-pub(crate) use store::StoreFacts;
+pub(crate) use store_facts::StoreFacts;
 
 pub(crate) fn run(args: &Info) -> anyhow::Result<Outcome> {
+    if let Some(collector) = Remote::parse(&args.target) {
+        return remote(&collector, args);
+    }
+    if let Target::Path(path) = Target::parse(&args.target)
+        && path.is_dir()
+    {
+        return store::run(&path, args);
+    }
+    if args.instance.is_some() {
+        bail!("--instance is for stores: give the directory of one as TARGET");
+    }
     let slab = target::open(&args.target, &args.bus)?;
     let facts = Facts::read(&slab)?;
     let mut out = stdout();
@@ -22,6 +38,28 @@ pub(crate) fn run(args: &Info) -> anyhow::Result<Outcome> {
         Format::Json => write_json(&mut out, &facts)?,
         Format::Csv => csv(&facts, &mut out)?,
         Format::Table => table(&facts, &mut out)?,
+    }
+    out.flush()?;
+    Ok(Outcome::Done)
+}
+
+/// The JSON of a collector, in one line only where JSON was asked for.
+fn remote(collector: &Remote, args: &Info) -> anyhow::Result<Outcome> {
+    if args.instance.is_some() || args.output.format == Format::Csv {
+        bail!("a collector answers with JSON about the whole store: leave out --instance and -o csv");
+    }
+    let body = collector.get("/metrics/info", &[])?;
+    let json: serde_json::Value =
+        serde_json::from_slice(&body).context("the answer is not JSON, as that of a collector is")?;
+    let mut out = stdout();
+    match args.output.format {
+        Format::Json => write_json(&mut out, &json)?,
+        _ => {
+            let lines = serde_json::to_string_pretty(&json)?;
+            for line in lines.lines() {
+                writeln!(out, "{}", show::printable(line))?;
+            }
+        }
     }
     out.flush()?;
     Ok(Outcome::Done)

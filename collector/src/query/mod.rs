@@ -49,6 +49,7 @@ pub use json::{AnswerJson, NumberJson, PartJson, PointJson, SeriesJson, TierJson
 pub use params::{Params, parse_quantile, parse_quantiles, parse_time};
 pub use plan::Plan;
 pub use quantile::{between, quantile};
+pub(crate) use remote::Remote;
 
 use crate::selector::Selector;
 use crate::store::Source;

@@ -15,7 +15,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 
 /// A collector that answers.
-pub(super) struct Remote {
+pub(crate) struct Remote {
     agent: ureq::Agent,
     /// As it was typed.
     name: String,
@@ -25,7 +25,7 @@ pub(super) struct Remote {
 
 impl Remote {
     /// `text`, if it is an address of a collector.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let config = Config::builder()
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
@@ -53,7 +53,7 @@ impl Remote {
     }
 
     /// The body of the answer to a query.
-    pub(super) fn get(&self, path: &str, pairs: &[(&str, String)]) -> anyhow::Result<Vec<u8>> {
+    pub(crate) fn get(&self, path: &str, pairs: &[(&str, String)]) -> anyhow::Result<Vec<u8>> {
         let asking = || format!("cannot ask the collector at {}", show::printable(&self.name));
         let pairs = pairs.iter().map(|(name, value)| (*name, value.as_str()));
         let mut response = self

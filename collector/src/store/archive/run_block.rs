@@ -64,7 +64,9 @@ pub(super) fn len_max(source: &Source, layout: &Layout, rows: usize, known_max: 
     let labels = encode_labels(&source.labels).map_or(0, |labels| labels.len());
     let head = 1
         + source.boot_id.len()
-        + 2 * varint_len(u64::MAX)
+        + varint_len(source.created_ns)
+        + varint_len(source.interval_ns)
+        + varint_len(u64::MAX)
         + text(source.instance.len())
         + text(source.schema.len())
         + text(labels);

@@ -22,6 +22,10 @@ pub struct ArchiveUsage {
     pub extent_count: usize,
     /// How many of them hold something.
     pub used_extent_count: usize,
+    /// How many were filled since the archive was made, most of them in an earlier round.
+    pub filled_extent_count: u64,
+    /// Bytes of the frames in the extent that is being filled.
+    pub filling_bytes: u64,
     /// Start of the earliest row and end of the latest, on the wall clock.
     pub wall_ns: Option<Range<i64>>,
     /// Runs on disk.
@@ -84,6 +88,10 @@ impl Archives {
 
 fn usage(tier: u8, archive: &Archive) -> ArchiveUsage {
     let used = || archive.extents.iter().flatten();
+    let newest = archive
+        .order
+        .back()
+        .and_then(|&place| archive.extents[place].as_ref());
     let mut totals = Totals::default();
     used().for_each(|extent| totals += extent.totals);
     let earliest = used().map(|extent| extent.wall_ns.0).min();
@@ -94,6 +102,8 @@ fn usage(tier: u8, archive: &Archive) -> ArchiveUsage {
         extent_bytes: archive.header.extent_bytes.get(),
         extent_count: archive.extents.len(),
         used_extent_count: used().count(),
+        filled_extent_count: newest.map_or(0, |extent| extent.extent_use.sequence),
+        filling_bytes: newest.map_or(0, |extent| extent.end as u64),
         wall_ns: earliest.zip(latest).map(|(earliest, latest)| earliest..latest),
         runs: totals.runs,
         rows: totals.rows,
