@@ -64,6 +64,7 @@ fn thirty_series_in_three_tiers_need_less_than_2_mb_even_if_nothing_compresses()
     // Of each row 26 words, and 4 of each distribution.
     let words = |tier: usize| bound.tiers[tier].rows * (26 + 4 * 4) * 8;
     assert!((0..2).all(|tier| bound.tiers[tier].run_bytes_max > words(tier)));
+    println!("{bound:?}");
     assert!(bound.bytes_max < BYTES_MAX, "{bound:?}");
 }
 
