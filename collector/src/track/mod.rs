@@ -14,6 +14,7 @@ mod layouts;
 mod slice;
 
 pub(crate) use layouts::Layouts;
+use slice::half_ring_ns;
 pub(crate) use slice::{Scratch, Slice};
 
 use crate::store::{Archives, Layout, Run, SLICE_SERIES_MAX, Source, StoreError, StoredSeries};
@@ -146,8 +147,8 @@ impl Tracked {
             (self.ticked_ns, self.silent_passes) = (live.ticked_ns, 0);
         } else {
             self.silent_passes = self.silent_passes.saturating_add(1);
-            // A writer that ticked was alive; of one that did not, the lock has to be asked for.
-            if slab.liveness()? != Liveness::Live {
+            // A writer that ticked was alive; of one that did not, the lock has to be asked for, and the file's size.
+            if slab.view()?.liveness != Liveness::Live {
                 return self.end(slab, archives, workshop);
             }
         }
@@ -265,15 +266,20 @@ impl Tracked {
         Ok(Seen::Ended)
     }
 
-    /// Hands over the runs that have ended. Those that the archives do not take stay.
-    pub(crate) fn store(&mut self, archives: &mut Archives) -> Result<(), StoreError> {
+    /// Hands over the runs that have ended. Those that the archives do not take stay, unless they never will: these are
+    /// given up, and the first reason is returned.
+    pub(crate) fn store(&mut self, archives: &mut Archives) -> Result<Option<StoreError>, StoreError> {
+        let mut given_up = None;
         for slice in &mut self.slices {
             while let Some(run) = slice.ended.front() {
-                archives.append(run)?;
+                match archives.append(run) {
+                    Err(error) if error.is_permanent() => given_up = given_up.or(Some(error)),
+                    result => result?,
+                }
                 slice.ended.pop_front();
             }
         }
-        Ok(())
+        Ok(given_up)
     }
 
     /// Ends the runs that have at least so many rows.
@@ -347,8 +353,7 @@ fn layouts_of(
     let series = layouts.series(series.iter().map(StoredSeries::from).collect());
     let tiers = &slab.layout().tiers;
     let functions: Vec<Functions> = tiers.iter().map(|tier| Functions(tier.functions.get())).collect();
-    let axis = slab.layout().axis;
-    let half_ring_ns = axis.slot_count() / 2 * axis.interval_ns();
+    let half_ring_ns = half_ring_ns(slab);
     let mut make = |tier: usize, interval_ns: u64| {
         let later = functions.get(tier + 1..).unwrap_or_default();
         layouts.layout(Layout::new(
@@ -359,7 +364,7 @@ fn layouts_of(
             series.clone(),
         ))
     };
-    let tier_0 = make(0, axis.interval_ns());
+    let tier_0 = make(0, slab.layout().axis.interval_ns());
     let further = (1..tiers.len()).map(|tier| {
         let interval_ns = tiers[tier].interval_ns.get();
         let rows_max = match tier {

@@ -94,6 +94,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the same run would be refused again, however often it is tried.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Unfit { .. })
+    }
+
     /// Turns an error of the system into one that says what was tried with which file.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
