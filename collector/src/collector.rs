@@ -482,7 +482,7 @@ impl Attached {
             Some(_) => {}
         }
         if let Some(tracked) = &mut self.tracked {
-            looked.given_up = tracked.store(archives)?;
+            looked.given_up = tracked.store(archives, workshop)?;
         }
         if let Some(ended) = &mut self.ended {
             ended.stored_in_pass = Some(pass);

@@ -39,6 +39,8 @@ pub(crate) struct Workshop {
     pub(crate) scratch: Scratch,
     /// Whether slabs take turns in consolidating, so that no pass has to do it for all.
     pub(crate) takes_turns: bool,
+    /// Whether the archives refused a run that still waits. Ended machines then wait in their slabs, not in memory.
+    pub(crate) is_store_refusing: bool,
     /// What was found in this pass, and how much was lost.
     pub(crate) tally: Tally,
 }
@@ -224,6 +226,9 @@ impl Tracked {
         archives: &mut Archives,
         workshop: &mut Workshop,
     ) -> Result<Seen, PassError> {
+        if workshop.is_store_refusing {
+            return Ok(Seen::Live);
+        }
         // The last that it registered and wrote.
         if slab.refresh()? {
             self.take_series(slab, archives, &mut workshop.layouts)?;
@@ -268,13 +273,19 @@ impl Tracked {
 
     /// Hands over the runs that have ended. Those that the archives do not take stay, unless they never will: these are
     /// given up, and the first reason is returned.
-    pub(crate) fn store(&mut self, archives: &mut Archives) -> Result<Option<StoreError>, StoreError> {
+    pub(crate) fn store(
+        &mut self,
+        archives: &mut Archives,
+        workshop: &mut Workshop,
+    ) -> Result<Option<StoreError>, StoreError> {
         let mut given_up = None;
         for slice in &mut self.slices {
             while let Some(run) = slice.ended.front() {
-                match archives.append(run) {
+                let appended = archives.append(run);
+                workshop.is_store_refusing = appended.as_ref().is_err_and(|error| !error.is_permanent());
+                match appended {
                     Err(error) if error.is_permanent() => given_up = given_up.or(Some(error)),
-                    result => result?,
+                    appended => appended?,
                 }
                 slice.ended.pop_front();
             }

@@ -8,6 +8,7 @@ use super::progress::ProgressKey;
 use super::read::{RunRef, Wanted};
 use super::ring::Archive;
 use crate::store::{Layout, Run, Source};
+use nix::sys::statvfs::statvfs;
 use rondo_shm_layout::fnv1a_64;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -107,21 +108,38 @@ impl Archives {
         }
         std::fs::create_dir_all(dir).map_err(StoreError::io("make", dir))?;
         let lock = lock(dir)?;
+        let mut made = Vec::new();
         let open = |number: usize| {
             let path = path_of(dir, number);
             let file = match open_file(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir, number, settings)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let file = create(dir, number, settings)?;
+                    made.push(path.clone());
+                    file
+                }
                 file => file.map_err(StoreError::io("open", &path))?,
             };
             Archive::open(&path, Box::new(file), |extent_bytes| {
                 settings.extent_count(number, extent_bytes)
             })
         };
-        let archives = (0..ARCHIVE_COUNT).map(open).collect::<Result<_, _>>()?;
-        Ok(Self {
-            archives,
-            _lock: Some(lock),
-        })
+        match (0..ARCHIVE_COUNT).map(open).collect::<Result<_, _>>() {
+            Ok(archives) => Ok(Self {
+                archives,
+                _lock: Some(lock),
+            }),
+            Err(error) => {
+                // All or nothing: what was allocated is not left behind on a full disk.
+                for path in &made {
+                    let _ = std::fs::remove_file(path);
+                }
+                Err(if error.is_full() {
+                    no_room(dir, settings)
+                } else {
+                    error
+                })
+            }
+        }
     }
 
     /// Opens the store in `dir` to read what it holds at this moment, whoever may be writing.
@@ -324,6 +342,20 @@ fn path_of(dir: &Path, number: usize) -> PathBuf {
 
 fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// What is missing, as of now.
+fn no_room(dir: &Path, settings: &ArchiveSettings) -> StoreError {
+    let sizes = (0..ARCHIVE_COUNT).filter_map(|number| path_of(dir, number).metadata().ok());
+    let there: u64 = sizes.map(|file| file.len()).sum();
+    let free_bytes = statvfs(dir).map_or(0, |disk| {
+        u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size())
+    });
+    StoreError::NoRoom {
+        path: dir.to_owned(),
+        needed_bytes: settings.budget_bytes.saturating_sub(there),
+        free_bytes,
+    }
 }
 
 /// Makes an empty archive. It has its name only when it is whole.
