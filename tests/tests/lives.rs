@@ -135,7 +135,7 @@ fn a_series_that_is_unplugged_ends_and_begins_again() {
     for second in 0..300 {
         let now = START + second * S;
         writer.record(cpu, second as f64, now);
-        if second < 95 || second >= 205 {
+        if !(95..205).contains(&second) {
             let gauge = writer.gauge("disk").label("device", "vda").held().unwrap();
             let counter = writer
                 .counter("disk_total")
@@ -143,7 +143,7 @@ fn a_series_that_is_unplugged_ends_and_begins_again() {
                 .held()
                 .unwrap();
             writer.record(gauge, second as f64, now);
-            if second < 50 || second >= 250 {
+            if !(50..250).contains(&second) {
                 writer.record(counter, second as f64, now);
             }
             if second == 94 {

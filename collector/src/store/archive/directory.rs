@@ -349,7 +349,7 @@ fn no_room(dir: &Path, settings: &ArchiveSettings) -> StoreError {
     let sizes = (0..ARCHIVE_COUNT).filter_map(|number| path_of(dir, number).metadata().ok());
     let there: u64 = sizes.map(|file| file.len()).sum();
     let free_bytes = statvfs(dir).map_or(0, |disk| {
-        u64::from(disk.blocks_available()).saturating_mul(disk.fragment_size())
+        disk.blocks_available().saturating_mul(disk.fragment_size())
     });
     StoreError::NoRoom {
         path: dir.to_owned(),
