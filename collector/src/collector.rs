@@ -55,6 +55,8 @@ struct Ended {
     stored_in_pass: Option<u64>,
     /// Whether its file was removed.
     is_removed: bool,
+    /// Whether it was given up because it cannot be read any more. Nobody who reopens it changes that.
+    is_lost: bool,
 }
 
 /// What happened since the start.
@@ -66,7 +68,7 @@ pub struct Totals {
     pub ended: u64,
     /// Slabs removed after they were stored.
     pub unlinked: u64,
-    /// Slabs whose file was cut short.
+    /// Slabs that could not be read any more: cut short, or broken by their writer.
     pub lost: u64,
     /// Failures of the store.
     pub store_errors: u64,
@@ -230,7 +232,7 @@ impl Collector {
         for (slab, attached) in bus.slabs_mut().zip(self.attached.values_mut()) {
             series += slab.series().len();
             match attached.look(slab, &mut self.archives, &mut self.workshop, (now, pass)) {
-                Ok(end) => self.totals.count(end, report),
+                Ok(looked) => self.totals.count(looked, report),
                 Err(error) => self.totals.complain(error, report),
             }
             if let Some(tracked) = &mut attached.tracked {
@@ -251,7 +253,7 @@ impl Collector {
         let pass = self.totals.passes;
         for (slab, attached) in &mut self.orphans {
             match attached.look(slab, &mut self.archives, &mut self.workshop, (now, pass)) {
-                Ok(end) => self.totals.count(end, report),
+                Ok(looked) => self.totals.count(looked, report),
                 Err(error) => self.totals.complain(error, report),
             }
         }
@@ -421,11 +423,20 @@ fn single_rows(run: Run) -> impl Iterator<Item = Run> {
     (0..run.rows()).map(move |row| run.slice(row..row + 1))
 }
 
+/// What a look at a slab came to, beside rows.
+#[derive(Debug, Default)]
+struct Looked {
+    end: Option<End>,
+    /// What is not tried again.
+    given_up: Option<StoreError>,
+}
+
 /// How a machine was found to have ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum End {
     Ended,
-    Lost,
+    /// Nothing of it can be read any more.
+    Lost(Error),
 }
 
 impl Totals {
@@ -440,14 +451,21 @@ impl Totals {
         });
     }
 
-    fn count(&mut self, end: Option<End>, report: &mut PassReport) {
-        match end {
+    fn count(&mut self, looked: Looked, report: &mut PassReport) {
+        match looked.end {
             None => {}
             Some(End::Ended) => {
                 self.ended += 1;
                 report.ended += 1;
             }
-            Some(End::Lost) => self.lost += 1,
+            Some(End::Lost(error)) => {
+                self.lost += 1;
+                report.errors.push(error.into());
+            }
+        }
+        if let Some(error) = looked.given_up {
+            self.store_errors += 1;
+            report.errors.push(error.into());
         }
     }
 }
@@ -460,8 +478,8 @@ impl Attached {
         archives: &mut Archives,
         workshop: &mut Workshop,
         (now, pass): (Instant, u64),
-    ) -> Result<Option<End>, PassError> {
-        let mut end = None;
+    ) -> Result<Looked, PassError> {
+        let mut looked = Looked::default();
         match &mut self.ended {
             None => {
                 let tracked = match &mut self.tracked {
@@ -470,39 +488,40 @@ impl Attached {
                         .tracked
                         .insert(Tracked::attach(slab, archives, &mut workshop.layouts)?),
                 };
-                end = match tracked.pass(slab, archives, workshop) {
+                looked.end = match tracked.pass(slab, archives, workshop) {
                     Ok(Seen::Live) => None,
                     Ok(Seen::Ended) => Some(End::Ended),
                     // What was consolidated before can still be stored.
-                    Err(PassError::Slab(Error::Lost(_))) => {
+                    Err(PassError::Slab(error @ (Error::Lost(_) | Error::Rejected { .. }))) => {
                         tracked.end_runs(0);
-                        Some(End::Lost)
+                        Some(End::Lost(error))
                     }
                     Err(error) => return Err(error),
                 };
-                self.ended = end.map(|_| Ended {
+                self.ended = looked.end.as_ref().map(|end| Ended {
                     at: now,
                     stored_in_pass: None,
                     is_removed: false,
+                    is_lost: matches!(end, End::Lost(_)),
                 });
             }
             // It may have been reopened: then it goes on where the archives say.
             Some(ended) if ended.stored_in_pass.is_some() => {
-                if !ended.is_removed && !slab.is_lost() && slab.liveness()? == Liveness::Live {
+                if !ended.is_removed && !ended.is_lost && slab.liveness()? == Liveness::Live {
                     *self = Self::default();
                 }
-                return Ok(None);
+                return Ok(looked);
             }
             Some(_) => {}
         }
         if let Some(tracked) = &mut self.tracked {
-            tracked.store(archives)?;
+            looked.given_up = tracked.store(archives, workshop)?;
         }
         if let Some(ended) = &mut self.ended {
             ended.stored_in_pass = Some(pass);
             self.tracked = None;
         }
-        Ok(end)
+        Ok(looked)
     }
 
     fn is_stored(&self) -> bool {

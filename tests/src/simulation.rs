@@ -75,6 +75,13 @@ impl Host {
         Collector::open(self.settings(), self.start).unwrap()
     }
 
+    /// It, with a store of that size.
+    pub fn collector_of(&self, budget_bytes: u64) -> Collector {
+        let mut settings = self.settings();
+        settings.archives.budget_bytes = budget_bytes;
+        Collector::open(settings, self.start).unwrap()
+    }
+
     /// A machine whose time is simulated from [`START`] on.
     pub fn machine(&self, instance: &str, schema: SchemaConfig) -> Writer {
         let builder = Writer::builder(instance).schema(schema).bus(self.bus.path());

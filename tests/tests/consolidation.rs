@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use rondo_collector::collector::Collector;
+use rondo_collector::store::ArchiveSettings;
 use rondo_tests::simulation::{
-    GUIDE, Host, Machine, S, START, assert_tiers, expected, expected_rows, pass, schema, stored, world,
+    GUIDE, Host, Machine, S, SERIES, START, assert_tiers, expected, expected_rows, pass, schema, stored,
+    world,
 };
 use rondo_writer::{ConsolidationFn, SchemaConfig, SeriesHandle, TierConfig};
 use std::time::Duration;
@@ -255,4 +257,39 @@ fn a_ring_shorter_than_a_window_loses_nothing() {
     let tiers = [(1, 8), (60, 100), (300, 100)];
     let (_host, collector) = whole_life(390, &tiers);
     assert_tiers(collector.archives(), "vm", 0..390, &tiers);
+}
+
+/// A store that is far too small for the seconds of a machine still has its minutes, also after a restart that finds the rows
+/// gone that the open window was made of.
+#[test]
+fn tier_2_is_right_although_tier_1_was_overwritten() {
+    const SECONDS: u64 = 6_000;
+    let host = Host::new();
+    let mut settings = host.settings();
+    settings.archives = ArchiveSettings {
+        budget_bytes: 4 * (8_192 + 2 * 16_384),
+        extent_bytes: 16_384,
+    };
+    let open = || Collector::open(settings.clone(), host.start).unwrap();
+    let mut machine = Machine::start(&host, "vm", schema(&GUIDE));
+    let mut collector = open();
+    machine.live_and_pass(0..SECONDS / 2, &host, &mut collector);
+    collector.finish(host.at(SECONDS / 2));
+    drop(collector);
+    collector = open();
+    machine.live_and_pass(SECONDS / 2..SECONDS, &host, &mut collector);
+    drop(machine);
+    pass(&mut collector, host.at(SECONDS));
+    for name in SERIES {
+        let of_tier_1 = stored(collector.archives(), "vm", 1, name);
+        let (&oldest, _) = of_tier_1.first_key_value().unwrap();
+        let oldest = (oldest - START) / S;
+        assert!(
+            (1_000..SECONDS - 600).contains(&oldest),
+            "{name} from {oldest} on"
+        );
+        assert_eq!(of_tier_1, expected_rows(name, oldest..SECONDS, 10), "{name}");
+        let of_tier_2 = stored(collector.archives(), "vm", 2, name);
+        assert_eq!(of_tier_2, expected_rows(name, 0..SECONDS, 300), "{name}");
+    }
 }

@@ -138,7 +138,7 @@ fn stored_noise_stays_below_the_bound_and_files_keep_their_size() {
         let store = tempfile::tempdir().unwrap();
         let mut archives = Archives::open(store.path(), &settings).unwrap();
         let before = sizes(store.path());
-        let mut append = |source: &Arc<Source>, archives: &mut Archives| {
+        let append = |source: &Arc<Source>, archives: &mut Archives| {
             for ((layout, tier), run_rows) in layouts.iter().zip(&bound.tiers).zip(run_rows) {
                 append_noise(archives, source, layout, tier.rows, run_rows);
                 assert_eq!(sizes(store.path()), before);

@@ -15,6 +15,7 @@ mod layouts;
 mod slice;
 
 pub(crate) use layouts::Layouts;
+use slice::half_ring_ns;
 pub(crate) use slice::{Scratch, Slice};
 
 use crate::exposition::HostTotals;
@@ -43,6 +44,8 @@ pub(crate) struct Workshop {
     pub(crate) scratch: Scratch,
     /// Whether slabs take turns in consolidating, so that no pass has to do it for all.
     pub(crate) takes_turns: bool,
+    /// Whether the archives refused a run that still waits. Ended machines then wait in their slabs, not in memory.
+    pub(crate) is_store_refusing: bool,
     /// What was found, and how much was lost.
     pub(crate) tally: Tally,
     pub(crate) host: HostTotals,
@@ -161,8 +164,8 @@ impl Tracked {
             (self.ticked_ns, self.silent_passes) = (live.ticked_ns, 0);
         } else {
             self.silent_passes = self.silent_passes.saturating_add(1);
-            // A writer that ticked was alive; of one that did not, the lock has to be asked for.
-            if slab.liveness()? != Liveness::Live {
+            // A writer that ticked was alive; of one that did not, the lock has to be asked for, and the file's size.
+            if slab.view()?.liveness != Liveness::Live {
                 return self.end(slab, archives, workshop);
             }
         }
@@ -257,6 +260,9 @@ impl Tracked {
         archives: &mut Archives,
         workshop: &mut Workshop,
     ) -> Result<Seen, PassError> {
+        if workshop.is_store_refusing {
+            return Ok(Seen::Live);
+        }
         // The last that it registered and wrote.
         if slab.refresh()? {
             self.take_series(slab, archives, &mut workshop.layouts)?;
@@ -299,15 +305,26 @@ impl Tracked {
         Ok(Seen::Ended)
     }
 
-    /// Hands over the runs that have ended. Those that the archives do not take stay.
-    pub(crate) fn store(&mut self, archives: &mut Archives) -> Result<(), StoreError> {
+    /// Hands over the runs that have ended. Those that the archives do not take stay, unless they never will: these are
+    /// given up, and the first reason is returned.
+    pub(crate) fn store(
+        &mut self,
+        archives: &mut Archives,
+        workshop: &mut Workshop,
+    ) -> Result<Option<StoreError>, StoreError> {
+        let mut given_up = None;
         for slice in &mut self.slices {
             while let Some(run) = slice.ended.front() {
-                archives.append(run)?;
+                let appended = archives.append(run);
+                workshop.is_store_refusing = appended.as_ref().is_err_and(|error| !error.is_permanent());
+                match appended {
+                    Err(error) if error.is_permanent() => given_up = given_up.or(Some(error)),
+                    appended => appended?,
+                }
                 slice.ended.pop_front();
             }
         }
-        Ok(())
+        Ok(given_up)
     }
 
     /// Ends the runs that have at least so many rows.
@@ -380,10 +397,9 @@ fn final_ns(slab: &Slab, view: &View) -> u64 {
 /// How many rows a run of a consolidated tier has before it is ended. Not all machines of a host that were started
 /// together store their rows together.
 fn run_rows(slab: &Slab, tier: usize, turn: u64) -> usize {
-    let (axis, interval_ns) = (slab.layout().axis, slab.layout().tiers[tier].interval_ns.get());
-    let half_ring_ns = axis.slot_count() / 2 * axis.interval_ns();
+    let interval_ns = slab.layout().tiers[tier].interval_ns.get();
     let rows_max = match tier {
-        1 => TIER_1_ROWS_MAX.min((half_ring_ns / interval_ns) as usize),
+        1 => TIER_1_ROWS_MAX.min((half_ring_ns(slab) / interval_ns) as usize),
         _ => FURTHER_ROWS_MAX,
     };
     let fewer = turn as usize % (rows_max / 4).max(1);

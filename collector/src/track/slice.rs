@@ -55,6 +55,12 @@ pub(crate) struct Slice {
     pub(crate) rows_closed: Vec<u64>,
 }
 
+/// What half of a slab's slots stand for.
+pub(crate) fn half_ring_ns(slab: &Slab) -> u64 {
+    let axis = slab.layout().axis;
+    (axis.slot_count() / 2).saturating_mul(axis.interval_ns())
+}
+
 /// Memory used again from slab to slab.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
@@ -153,9 +159,8 @@ impl Slice {
         if final_ns == u64::MAX || window_ns == 0 {
             return final_ns;
         }
-        let axis = slab.layout().axis;
-        let half_ring_ns = axis.slot_count() / 2 * axis.interval_ns();
-        if final_ns.saturating_sub(self.next_ns) > half_ring_ns {
+        // A ring of two slots has half a ring to read in each pass.
+        if final_ns.saturating_sub(self.next_ns) >= half_ring_ns(slab) {
             return final_ns;
         }
         let due_ns = final_ns.saturating_sub(delay_ns);

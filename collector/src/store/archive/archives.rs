@@ -1,7 +1,7 @@
 //! All archives of a store, as one.
 
 use super::error::StoreError;
-use super::files::{ARCHIVE_COUNT, ArchiveSettings, create, file_name, lock, open_file, path_of};
+use super::files::{ARCHIVE_COUNT, ArchiveSettings, create, file_name, lock, no_room, open_file, path_of};
 use super::header::is_extent_size;
 use super::progress::ProgressKey;
 use super::read::{RunRef, Wanted};
@@ -35,21 +35,38 @@ impl Archives {
         }
         std::fs::create_dir_all(dir).map_err(StoreError::io("make", dir))?;
         let lock = lock(dir)?;
+        let mut made = Vec::new();
         let open = |number: usize| {
             let path = path_of(dir, number);
             let file = match open_file(&path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => create(dir, number, settings)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    let file = create(dir, number, settings)?;
+                    made.push(path.clone());
+                    file
+                }
                 file => file.map_err(StoreError::io("open", &path))?,
             };
             Archive::open(&path, Box::new(file), |extent_bytes| {
                 settings.extent_count(number, extent_bytes)
             })
         };
-        let archives = (0..ARCHIVE_COUNT).map(open).collect::<Result<_, _>>()?;
-        Ok(Self {
-            archives,
-            _lock: Some(lock),
-        })
+        match (0..ARCHIVE_COUNT).map(open).collect::<Result<_, _>>() {
+            Ok(archives) => Ok(Self {
+                archives,
+                _lock: Some(lock),
+            }),
+            Err(error) => {
+                // All or nothing: what was allocated is not left behind on a full disk.
+                for path in &made {
+                    let _ = std::fs::remove_file(path);
+                }
+                Err(if error.is_full() {
+                    no_room(dir, settings)
+                } else {
+                    error
+                })
+            }
+        }
     }
 
     /// Opens the store in `dir` to read what it holds at this moment, whoever may be writing.

@@ -48,6 +48,18 @@ pub enum StoreError {
         /// What would do.
         least_bytes: u64,
     },
+    /// All of the budget is allocated when the store is made, so that it cannot run out later.
+    #[error(
+        "no room for the store {path}: it takes {needed_bytes} bytes more, and {free_bytes} are free; make room, or give it a smaller budget"
+    )]
+    NoRoom {
+        /// The directory.
+        path: PathBuf,
+        /// What its files are short of.
+        needed_bytes: u64,
+        /// What there is.
+        free_bytes: u64,
+    },
     /// Outside what the format allows.
     #[error("extents cannot be {extent_bytes} bytes: a power of two from 16384 to 16777216 can")]
     ExtentSize {
@@ -94,6 +106,17 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the same run would be refused again, however often it is tried.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::Unfit { .. })
+    }
+
+    /// Whether it says that the disk is full, or the user's share of it.
+    pub(super) fn is_full(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+    }
+
     /// Turns an error of the system into one that says what was tried with which file.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

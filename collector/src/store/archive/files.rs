@@ -3,6 +3,7 @@
 use super::error::StoreError;
 use super::header::{ArchiveHeader, EXTENTS_OFFSET};
 use super::medium::Medium;
+use nix::sys::statvfs::statvfs;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -59,6 +60,20 @@ pub(super) fn path_of(dir: &Path, number: usize) -> PathBuf {
 /// A file that is there, for writing.
 pub(super) fn open_file(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
+}
+
+/// What is missing, as of now.
+pub(super) fn no_room(dir: &Path, settings: &ArchiveSettings) -> StoreError {
+    let sizes = (0..ARCHIVE_COUNT).filter_map(|number| path_of(dir, number).metadata().ok());
+    let there: u64 = sizes.map(|file| file.len()).sum();
+    let free_bytes = statvfs(dir).map_or(0, |disk| {
+        disk.blocks_available().saturating_mul(disk.fragment_size())
+    });
+    StoreError::NoRoom {
+        path: dir.to_owned(),
+        needed_bytes: settings.budget_bytes.saturating_sub(there),
+        free_bytes,
+    }
 }
 
 /// Makes an empty archive. It has its name only when it is whole.
