@@ -145,7 +145,7 @@ mod tests {
                 assert_eq!(life.count(step * SECOND), windows.len(), "{first} {step}");
                 assert!(possible.contains(&windows.len()));
                 let ticks =
-                    (0..700 / step).map(|window| life.ticks_in(window * step * SECOND, step * SECOND));
+                    (0..=700 / step).map(|window| life.ticks_in(window * step * SECOND, step * SECOND));
                 assert_eq!(ticks.sum::<u64>(), 45, "{first} {step}");
             }
         }
@@ -175,6 +175,7 @@ mod tests {
             labels: Vec::new(),
             created_ns: 0,
             simulated_time: false,
+            interval_ns: SECOND,
         };
         let series = StoredSeries {
             kind: Kind::Gauge,
