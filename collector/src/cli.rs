@@ -58,8 +58,8 @@ const DEMO_EXAMPLES: &str = "\
 Examples:
   rondo demo                           3 machines, 45 seconds
   rondo demo --machines 10 --seconds 10 -o json
-  rondo demo --store ./demo-store      keeps what was stored, for rondo query
-  rondo demo --bus /dev/shm/rondo --store ./demo-store
+  rondo demo --store /tmp/demo-store      keeps what was stored, for rondo query
+  rondo demo --bus /dev/shm/rondo --store /tmp/demo-store
 
 The machines are processes that measure themselves. Half-way one of them, if there are several, is killed with SIGKILL. A
 collector stores what they record and removes their slabs; then it ends, and all is read back from the store. A point is a

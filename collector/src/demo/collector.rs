@@ -1,6 +1,6 @@
 //! The demo's collector: `rondo collect`, as a process of its own.
 //!
-//! It is started through a hidden command that ties it to the demo ([`run`]): a demo that is killed leaves no collector
+//! It is started through a hidden command that ties it to the demo (`run`): a demo that is killed leaves no collector
 //! behind. It and the machines are out of the terminal's reach, so Ctrl-C is the demo's to handle. What it
 //! logs is kept until somebody wants to know why something failed.
 

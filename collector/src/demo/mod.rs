@@ -2,7 +2,7 @@
 //!
 //! The demo is a small host, each part of it a process of this same program: the [`fleet`] of machines, which
 //! record what they are ([`machine`]), and the [`collector`], which stores it. The demo itself only starts them, waits, ends the
-//! collector, and then reads the store ([`report`]). Where all that is, [`places`] says. Nothing outlives the demo but what
+//! collector, and then reads the store ([`report`]). Where all that is, `places` says. Nothing outlives the demo but what
 //! the user wants to keep.
 
 pub mod collector;

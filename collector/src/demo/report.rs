@@ -143,28 +143,36 @@ impl Report {
 
     /// What to type next, if the store stays, or how to keep it.
     pub(crate) fn write_next(&self, out: &mut impl Write, store: Option<&Path>) -> io::Result<()> {
-        let Some(store) = store else {
-            writeln!(
-                out,
-                "\nThe store was temporary and is gone. To keep one, and query it:"
-            )?;
-            return writeln!(out, "  rondo demo --store ./demo-store");
-        };
-        let Some(last) = self.machines.last() else {
+        let Some(first) = self.machines.first() else {
             return Ok(());
         };
-        let (store, instance) = (quoted(&store.display().to_string()), &last.instance);
-        writeln!(out, "\nThe machines and their slabs are gone; the store stays:")?;
+        let name = match store {
+            Some(store) => quoted(&store.display().to_string()),
+            None => "/tmp/demo-store".to_owned(),
+        };
+        if store.is_some() {
+            writeln!(
+                out,
+                "\nThe machines and their slabs are gone. The store stays; look further with"
+            )?;
+        } else {
+            writeln!(
+                out,
+                "\nThe store was temporary, and is gone like the machines. To keep one, and look further:"
+            )?;
+            writeln!(out, "  rondo demo --store {name}")?;
+        }
+        let instance = &first.instance;
         writeln!(
             out,
-            "  rondo query {store} 'process_rss_bytes{{instance=\"{instance}\"}}' --range all --tier 0 -o json"
+            "  rondo query {name} 'process_rss_bytes{{instance=\"{instance}\"}}' --range all --tier 0 -o json"
         )?;
         writeln!(
             out,
-            "  rondo query {store} work_burst_duration_ns --range all --tier 1 --quantile 0.5,0.99"
+            "  rondo query {name} work_burst_duration_ns --range all --tier 1 --quantile 0.5,0.99"
         )?;
-        writeln!(out, "  rondo explain {store} process_rss_bytes --range all")?;
-        writeln!(out, "  rondo info {store}")
+        writeln!(out, "  rondo explain {name} process_rss_bytes --range all")?;
+        writeln!(out, "  rondo info {name}")
     }
 
     /// Whether nothing is missing, and nothing is left.
