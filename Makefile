@@ -29,7 +29,7 @@ fi
 endef
 
 .PHONY: demo
-demo: ## Machines record themselves for 45 s, one is killed, all is read back
+demo: ## Machines record for 45 s, a collector stores it, all is read back (DEMO='--store DIR' keeps it)
 	$(call install,$(NEEDS_DEMO))
 	$(CARGO) build --locked --release --quiet -p rondo-collector
 	target/release/rondo demo $(DEMO)

@@ -5,6 +5,7 @@ mod query;
 pub use query::{Explain, Query, Selection, Typed};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 mod daemon;
@@ -56,12 +57,19 @@ cost is printed beside them. The throughput is timed as a whole.";
 const DEMO_EXAMPLES: &str = "\
 Examples:
   rondo demo                           3 machines, 45 seconds
-  rondo demo --machines 10 --seconds 10
-  rondo demo -o json
+  rondo demo --machines 10 --seconds 10 -o json
+  rondo demo --store /tmp/demo-store      keeps what was stored, for rondo query
+  rondo demo --bus /dev/shm/rondo --store /tmp/demo-store
 
-The machines are processes that measure themselves. Half-way one of them, if there are several, is killed with SIGKILL. A point is a second
-in which every series that is recorded at each tick has a value; points are expected from a machine's first tick to
-its last, as it reported them. The slabs stay on the bus until the next demo. Exit code 1 if a point is missing.";
+The machines are processes that measure themselves. Half-way one of them, if there are several, is killed with SIGKILL. A
+collector stores what they record and removes their slabs; then it ends, and all is read back from the store. A point is a
+second in which every series that is recorded at each tick has a value; points are expected from a machine's first tick to
+its last, as it reported them, and so are the windows of tier 1 and 2, of which the machine's end seals the last.
+
+The collector looks after the whole bus that --bus names: it also stores, and removes, slabs of others that have
+ended. Without --bus and --store the demo has directories of its own, and removes them.
+
+Exit code 1 if a point or a window is missing, or a slab is left.";
 
 const COLLECT_EXAMPLES: &str = "\
 Examples:
@@ -134,12 +142,15 @@ pub enum Command {
     /// Measure what a record costs on this machine
     #[command(after_help = BENCH_EXAMPLES)]
     Bench(Bench),
-    /// Start machines that record themselves, kill one, and read all of it back
+    /// Start machines that record themselves and a collector, kill a machine, and read all back from the store
     #[command(after_help = DEMO_EXAMPLES)]
     Demo(Demo),
     /// One machine of the demo
     #[command(hide = true)]
     DemoMachine(DemoMachine),
+    /// The collector of the demo
+    #[command(hide = true)]
+    DemoCollector(DemoCollector),
 }
 
 /// Arguments of `rondo ls`.
@@ -207,12 +218,15 @@ pub struct Demo {
     /// How many machines
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub machines: u32,
-    /// How many ticks each lives; a slab keeps the last 600
+    /// How many ticks each lives
     #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u64).range(4..=600))]
     pub seconds: u64,
-    /// Which bus.
-    #[command(flatten)]
-    pub bus: BusArgs,
+    /// Directory of the slabs, which has to exist [default: one of its own, in /dev/shm]
+    #[arg(long, value_name = "DIR")]
+    pub bus: Option<PathBuf>,
+    /// Directory of the store, which stays [default: a temporary one]
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
     /// How to print it.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -230,6 +244,14 @@ pub struct DemoMachine {
     /// Directory of the slabs
     #[arg(long)]
     pub bus: PathBuf,
+}
+
+/// Arguments of the collector of the demo.
+#[derive(Debug, Args)]
+pub struct DemoCollector {
+    /// Those of `rondo collect`
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
 }
 
 /// Which bus.

@@ -32,6 +32,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Bench(args) => bench::command(args),
         Command::Demo(args) => demo::command(args),
         Command::DemoMachine(args) => demo::machine::run(&args.bus, &args.instance, args.seconds),
+        Command::DemoCollector(args) => demo::collector::run(&args.arguments),
     }
 }
 

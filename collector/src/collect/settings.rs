@@ -166,7 +166,7 @@ impl Draft {
         match key {
             Key::Bus => self.bus = Some(directory()?),
             Key::Store => self.store = Some(directory()?),
-            Key::StoreBudget => self.store_budget_bytes = Some(size(16 << 20, "16MiB")?),
+            Key::StoreBudget => self.store_budget_bytes = Some(size(STORE_BUDGET_MIN, "16MiB")?),
             Key::Listen => self.listen = Some(text()?.parse().map_err(wrong)?),
             Key::Keep => self.keep = Some(length(text()?).map_err(wrong)?),
             Key::SlabMax => self.limits.slab_bytes_max = size(4_096, "4KiB")?,
@@ -192,6 +192,9 @@ impl Draft {
         })
     }
 }
+
+/// The least that a store may take.
+pub(crate) const STORE_BUDGET_MIN: u64 = 16 << 20;
 
 /// How long a slab stays unless told otherwise: long enough to look at it, short beside what a bus has room for.
 pub const DEFAULT_KEEP: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@
 //! the kernel says about the process. It prints the start of each interval that it ticked: the
 //! parent's only knowledge of what has to be in the slab afterwards.
 
-use crate::Outcome;
+use crate::{Outcome, show};
 use anyhow::Context;
 use nix::sys::signal::Signal;
 use procfs::process::Process;
@@ -17,6 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// What a machine has room for: the default tiers, 28 gauges and counters, 4 distributions and histograms.
+pub(super) fn schema() -> SchemaConfig {
+    SchemaConfig::default().capacity(28, 4)
+}
+
 /// Runs machine `instance` for `seconds` ticks.
 ///
 /// # Errors
@@ -24,10 +29,9 @@ use std::time::{Duration, Instant};
 pub fn run(bus: &Path, instance: &str, seconds: u64) -> anyhow::Result<Outcome> {
     // A demo that is killed shall not leave machines running.
     nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-    let schema = SchemaConfig::default().capacity(28, 4);
     let mut writer = Writer::builder(instance)
         .label("demo", "true")
-        .schema(schema)
+        .schema(schema())
         .bus(bus)
         .create()?;
     let worker = Worker::new(&mut writer)?;
@@ -38,9 +42,10 @@ pub fn run(bus: &Path, instance: &str, seconds: u64) -> anyhow::Result<Outcome> 
         .help("How long after its time a tick came.")
         .owned()?;
 
-    // What the parent has to know: which slab, and below which intervals.
+    // What the parent has to know: which life of which slab, and below which intervals.
     let slab = writer.paths().next().context("the slab has no path")?;
-    writeln!(std::io::stdout(), "{}", slab.display())?;
+    let incarnation = show::hex(&writer.incarnation());
+    writeln!(std::io::stdout(), "{incarnation} {}", slab.display())?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let thread = std::thread::spawn({

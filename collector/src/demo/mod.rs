@@ -1,46 +1,50 @@
-//! `rondo demo`: machines record themselves, one is killed, and all is read back from outside.
+//! `rondo demo`: machines record themselves, one is killed, and all is read back when they and their slabs are gone.
 //!
-//! The machines are processes of this same program ([`machine`]). The parent never writes to a slab:
-//! it starts them, kills one with SIGKILL in the middle of its life, waits for the others, and then
-//! reads what is there ([`report`]).
+//! The demo is a small host, each part of it a process of this same program: the [`fleet`] of machines, which
+//! record what they are ([`machine`]), and the [`collector`], which stores it. The demo itself only starts them, waits, ends the
+//! collector, and then reads the store ([`report`]). Where all that is, `places` says. Nothing outlives the demo but what
+//! the user wants to keep.
 
+pub mod collector;
+pub mod fleet;
+mod life;
 pub mod machine;
+mod places;
 pub mod report;
+mod sparkline;
 
 use crate::cli::{Demo, Format};
+use crate::collect::signals::Orders;
 use crate::{Outcome, output};
-use anyhow::Context;
+use anyhow::{Context, bail};
+use collector::Collector;
+use fleet::Fleet;
 use indicatif::{ProgressBar, ProgressStyle};
+use places::Places;
 use report::Report;
-use rondo_reader::{Bus, Limits, Slab};
-use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::io::Write;
 use std::time::{Duration, Instant};
+
+/// How often the machines are looked at.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// `rondo demo`.
 ///
 /// # Errors
-/// The machines cannot run, or their slabs not be read.
+/// The machines or the collector cannot run or fail, or the store cannot be read.
 pub fn command(args: &Demo) -> anyhow::Result<Outcome> {
-    let settings = Settings {
-        bus: args.bus.bus.clone(),
-        machines: args.machines,
-        seconds: args.seconds,
-    };
-    let report = Report::read(&settings.bus, &run(&settings)?)?;
+    let orders = Orders::from_signals().context("cannot handle signals")?;
+    let places = Places::make(args.bus.as_deref(), args.store.as_deref())?;
+    let report = run(args, &places, &orders)?;
+    let (_, store) = places.leave()?;
     let mut out = output::stdout();
     match args.output.format {
         Format::Json => output::write_json(&mut out, &report)?,
-        Format::Csv => {
-            let mut csv = csv::Writer::from_writer(&mut out);
-            report
-                .machines
-                .iter()
-                .try_for_each(|machine| csv.serialize(machine))?;
-            csv.flush()?;
+        Format::Csv => report.write_csv(&mut out)?,
+        Format::Table => {
+            report.write(&mut out)?;
+            report.write_next(&mut out, store.as_deref())?;
         }
-        Format::Table => report.write(&mut out)?,
     }
     out.flush()?;
     Ok(if report.is_complete() {
@@ -50,172 +54,51 @@ pub fn command(args: &Demo) -> anyhow::Result<Outcome> {
     })
 }
 
-/// What the demo does.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The bus directory.
-    pub bus: PathBuf,
-    /// How many machines.
-    pub machines: u32,
-    /// How many ticks each lives.
-    pub seconds: u64,
-}
-
-/// A machine as its parent saw it.
-#[derive(Debug)]
-pub struct Witness {
-    /// Its name.
-    pub instance: String,
-    /// Its slab, as it said.
-    pub slab: PathBuf,
-    /// Whether it was killed.
-    pub killed: bool,
-    /// Starts of the intervals that it reported, in order.
-    pub ticks: Vec<u64>,
-}
-
-/// Runs the machines and returns what was seen of them.
-///
-/// # Errors
-/// The bus is not usable, or a machine cannot be started or fails.
-pub fn run(settings: &Settings) -> anyhow::Result<Vec<Witness>> {
-    make_bus(&settings.bus)?;
-    remove_earlier_demos(&settings.bus)?;
-    let victim = settings.machines / 2;
-    let machines = (0..settings.machines)
-        .map(|i| Machine::start(settings, i, settings.machines > 1 && i == victim))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let bar = ProgressBar::new(settings.seconds).with_style(
-        ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} s")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    bar.set_message(format!("{} machines recording", settings.machines));
+/// From the start of the collector to what is in the store afterwards.
+fn run(args: &Demo, places: &Places, orders: &Orders) -> anyhow::Result<Report> {
+    let budget_bytes = places.budget_bytes(args.machines, args.seconds)?;
+    let mut collector = Collector::start(places, budget_bytes, orders)?;
+    if let Some(address) = collector.address() {
+        eprintln!("while the machines live: curl http://{address}/metrics/machines");
+    }
+    // Declared after the collector, so that on an error the machines end first.
+    let mut fleet = Fleet::start(places.bus(), args.machines, args.seconds)?;
+    let bar = progress_bar(args);
     let started = Instant::now();
-    let mut to_kill = Some(victim as usize).filter(|_| settings.machines > 1);
-    let mut machines = machines;
-    while machines.iter_mut().any(|machine| !machine.is_over()) {
-        std::thread::sleep(Duration::from_millis(50));
-        bar.set_position(started.elapsed().as_secs().min(settings.seconds));
-        // In the middle of its life and of an interval.
-        if let Some(i) = to_kill
-            && started.elapsed().as_millis() as u64 > settings.seconds * 500 + 200
-        {
-            machines[i].child.kill().context("cannot kill a machine")?;
-            bar.set_message(format!("killed {}", machines[i].instance));
-            to_kill = None;
+    while !fleet.is_over()? {
+        pause(orders, PAUSE)?;
+        collector.check()?;
+        if let Some(instance) = fleet.kill_when_due()? {
+            bar.set_message(format!("killed {instance}"));
         }
+        bar.set_position(started.elapsed().as_secs().min(args.seconds));
+    }
+    let witnesses = fleet.finish()?;
+    bar.set_message("the collector stores the rest and removes the slabs");
+    let slabs = witnesses.iter().map(|witness| witness.slab.clone());
+    let left = collector.wait_for_removal(slabs, orders)?;
+    bar.set_message("the collector ends");
+    for line in collector.finish()? {
+        bar.suspend(|| eprintln!("rondo collect: {line}"));
     }
     bar.finish_and_clear();
-    machines.into_iter().map(Machine::finish).collect()
+    Report::read(places.store(), &witnesses, &left)
 }
 
-/// Makes the bus directory if it is the default one; anything else has to exist.
-fn make_bus(bus: &Path) -> anyhow::Result<()> {
-    if bus == Path::new(rondo_writer::DEFAULT_BUS) && !bus.exists() {
-        std::fs::create_dir(bus).with_context(|| format!("cannot make {}", bus.display()))?;
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o1777);
-        std::fs::set_permissions(bus, mode)?;
-    }
-    anyhow::ensure!(
-        bus.is_dir(),
-        "bus directory {} does not exist; create it, or leave --bus out",
-        bus.display()
-    );
-    Ok(())
+fn progress_bar(args: &Demo) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} s");
+    let bar = ProgressBar::new(args.seconds)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(format!("{} machines recording", args.machines));
+    // Clears its line also when the demo ends early.
+    bar.with_finish(indicatif::ProgressFinish::AndClear)
 }
 
-/// Slabs stay after their machines, so those of the last demo are removed by the next.
-fn remove_earlier_demos(bus: &Path) -> anyhow::Result<()> {
-    let bus = Bus::open(bus, &Limits::default())?;
-    let paths: Vec<_> = bus
-        .slabs()
-        .filter(|slab| is_demo(slab))
-        .map(|slab| slab.path().to_owned())
-        .collect();
-    for path in paths {
-        // Another demo may have done so meanwhile.
-        match Slab::open(&path, &Limits::default()).and_then(|slab| slab.remove()) {
-            Ok(_) | Err(rondo_reader::Error::NotFound(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
+/// Sleeps, unless somebody wants the demo to end.
+fn pause(orders: &Orders, time: Duration) -> anyhow::Result<()> {
+    std::thread::sleep(time);
+    if orders.is_stop() || orders.take_reload() {
+        bail!("interrupted; what was temporary is removed");
     }
     Ok(())
-}
-
-fn is_demo(slab: &Slab) -> bool {
-    let identity = slab.identity();
-    let number = identity.instance.strip_prefix("demo-");
-    number.is_some_and(|number| number.parse::<u32>().is_ok())
-        && identity
-            .labels
-            .iter()
-            .any(|(name, value)| name == "demo" && value == "true")
-        && slab.owner_uid() == nix::unistd::geteuid().as_raw()
-}
-
-/// What a machine printed: its slab, then the start of each interval that it ticked.
-type Said = (Option<PathBuf>, Vec<u64>);
-
-struct Machine {
-    instance: String,
-    child: Child,
-    said: std::thread::JoinHandle<Said>,
-    is_victim: bool,
-}
-
-impl Machine {
-    fn start(settings: &Settings, index: u32, is_victim: bool) -> anyhow::Result<Self> {
-        let instance = format!("demo-{}", index + 1);
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let mut child = Command::new(program)
-            .arg("demo-machine")
-            .arg("--bus")
-            .arg(&settings.bus)
-            .args([
-                "--instance",
-                &instance,
-                "--seconds",
-                &settings.seconds.to_string(),
-            ])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .context("cannot start a machine")?;
-        let mut lines = BufReader::new(child.stdout.take().context("a machine has no output")?)
-            .lines()
-            .map_while(Result::ok);
-        let said = std::thread::spawn(move || {
-            let slab = lines.next().map(PathBuf::from);
-            (slab, lines.filter_map(|line| line.parse().ok()).collect())
-        });
-        Ok(Self {
-            instance,
-            child,
-            said,
-            is_victim,
-        })
-    }
-
-    fn is_over(&mut self) -> bool {
-        self.child.try_wait().is_ok_and(|status| status.is_some())
-    }
-
-    fn finish(mut self) -> anyhow::Result<Witness> {
-        let status = self.child.wait()?;
-        let (slab, ticks) = self
-            .said
-            .join()
-            .map_err(|_| anyhow::anyhow!("cannot read what {} said", self.instance))?;
-        anyhow::ensure!(
-            status.success() || self.is_victim,
-            "machine {} failed: {status}",
-            self.instance
-        );
-        Ok(Witness {
-            slab: slab.with_context(|| format!("{} made no slab", self.instance))?,
-            instance: self.instance,
-            killed: !status.success(),
-            ticks,
-        })
-    }
 }

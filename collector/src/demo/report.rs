@@ -1,23 +1,24 @@
-//! What of a demo's machines is in their slabs, read back by a process that wrote none of it.
+//! What of the demo's machines is in the store, read back by a process that wrote none of it.
 
-use super::Witness;
+use super::fleet::Witness;
+use super::life::{Life, TierReport};
+use super::machine;
+use super::sparkline::Line;
 use crate::output::{Grid, Side};
-use anyhow::Context;
-use rondo_reader::{Kind, Series, Unit};
-use rondo_reader::{Limits, Liveness, Point, PointValue, Slab};
+use crate::query::{LiveSlab, Plan, Point, Request, SeriesAnswer, Tier};
+use crate::selector::Selector;
+use crate::show;
+use crate::store::Archives;
+use anyhow::{Context, ensure};
 use serde::Serialize;
-use std::collections::HashSet;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The whole demo.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// In the order they were started.
     pub machines: Vec<MachineReport>,
-    /// What has to be typed to name the bus.
-    #[serde(skip)]
-    bus: String,
 }
 
 /// One machine.
@@ -25,6 +26,8 @@ pub struct Report {
 pub struct MachineReport {
     /// Its name.
     pub instance: String,
+    /// Which life of that name: a store may hold earlier demos.
+    pub incarnation: String,
     /// Intervals from the first to the last tick that it reported.
     pub expected_points: usize,
     /// Those of them in which every series that is recorded at a tick has a point.
@@ -33,168 +36,239 @@ pub struct MachineReport {
     pub gaps: usize,
     /// Whether it was killed.
     pub killed: bool,
-    /// Series in its slab.
+    /// Whether its slab is still there.
+    pub slab_left: bool,
+    /// Series in the store.
     pub series: usize,
-    /// `live`, `closed` or `dead`.
-    pub state: &'static str,
-    /// Where its slab is.
-    pub path: String,
+    /// The tiers made of these points.
+    pub tiers: Vec<TierReport>,
     #[serde(skip)]
     lines: Vec<Line>,
 }
 
-/// A series worth looking at.
-#[derive(Debug)]
-struct Line {
-    title: String,
-    sparkline: String,
-    latest: String,
-}
-
 impl Report {
-    /// Reads every machine's slab.
+    /// Reads all machines from the store. `left` are slabs that are still on the bus.
     ///
     /// # Errors
-    /// A slab is missing or not readable.
-    pub fn read(bus: &Path, witnesses: &[Witness]) -> anyhow::Result<Self> {
-        let machines = witnesses
-            .iter()
-            .map(|witness| MachineReport::read(&Slab::open(&witness.slab, &Limits::default())?, witness));
-        let bus = if bus == Path::new(rondo_writer::DEFAULT_BUS) {
-            String::new()
-        } else {
-            format!(" --bus {}", bus.display())
-        };
+    /// The store cannot be read, or a machine never ticked.
+    pub fn read(store: &Path, witnesses: &[Witness], left: &[PathBuf]) -> anyhow::Result<Self> {
+        let archives = Archives::open_read_only(store)?;
+        let machines = witnesses.iter().map(|witness| {
+            let slab_left = left.contains(&witness.slab);
+            MachineReport::read(&archives, witness, slab_left)
+        });
         Ok(Self {
             machines: machines.collect::<anyhow::Result<_>>()?,
-            bus,
         })
     }
 
-    /// For people: a table of machines, sparklines of two of them, and what to type next.
-    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let right = ["EXPECTED", "POINTS", "MISSING", "SERIES"].map(|name| (name, Side::Right));
-        let mut table = Grid::new(&[&[("MACHINE", Side::Left), ("END", Side::Left)], &right[..]].concat());
+    /// Those of one machine: all have the same.
+    fn tiers(&self) -> &[TierReport] {
+        self.machines.first().map_or(&[], |machine| &machine.tiers)
+    }
+
+    /// For spreadsheets: a line for each machine.
+    pub(crate) fn write_csv(&self, out: &mut impl Write) -> anyhow::Result<()> {
+        let mut csv = csv::Writer::from_writer(out);
+        let of_machine = [
+            "instance",
+            "incarnation",
+            "killed",
+            "slab_left",
+            "series",
+            "expected_points",
+            "points",
+            "gaps",
+        ];
+        let of_tier = ["expected", "windows", "sealed_expected", "sealed"];
+        let of_tiers = self
+            .tiers()
+            .iter()
+            .flat_map(|tier| of_tier.map(|name| format!("tier_{}_{name}", tier.tier)));
+        csv.write_record(of_machine.into_iter().map(str::to_owned).chain(of_tiers))?;
         for machine in &self.machines {
-            let end = if machine.killed { "killed" } else { machine.state };
+            let texts = [machine.instance.clone(), machine.incarnation.clone()];
+            let flags = [machine.killed, machine.slab_left].map(|flag| flag.to_string());
+            let numbers = [
+                machine.series,
+                machine.expected_points,
+                machine.points,
+                machine.gaps,
+            ];
+            let tiers = machine
+                .tiers
+                .iter()
+                .flat_map(|tier| [tier.expected, tier.windows, tier.sealed_expected, tier.sealed]);
+            let numbers = numbers.into_iter().chain(tiers).map(|number| number.to_string());
+            csv.write_record(texts.into_iter().chain(flags).chain(numbers))?;
+        }
+        csv.flush()?;
+        Ok(())
+    }
+
+    /// For people: a table of machines, and sparklines of two of them.
+    pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let left = ["MACHINE", "END", "SLAB"].map(|name| (name.to_owned(), Side::Left));
+        let right = ["EXPECTED", "POINTS", "MISSING", "SERIES"].map(str::to_owned);
+        let in_tier = |tier: &TierReport| format!("TIER {} ({})", tier.tier, show::duration(tier.step_ns));
+        let tiers = self.tiers().iter().map(in_tier);
+        let right = right.into_iter().chain(tiers).map(|name| (name, Side::Right));
+        let columns: Vec<(String, Side)> = left.into_iter().chain(right).collect();
+        let columns: Vec<(&str, Side)> = columns
+            .iter()
+            .map(|(name, side)| (name.as_str(), *side))
+            .collect();
+        let mut table = Grid::new(&columns);
+        for machine in &self.machines {
+            let slab = if machine.slab_left { "left" } else { "removed" };
             let numbers = [
                 machine.expected_points,
                 machine.points,
                 machine.gaps,
                 machine.series,
             ];
-            let texts = [machine.instance.clone(), end.to_owned()];
-            table.add(texts.into_iter().chain(numbers.map(|number| number.to_string())));
+            let texts = [machine.instance.as_str(), machine.end(), slab].map(str::to_owned);
+            let windows = machine.tiers.iter().map(TierReport::in_words);
+            let numbers = numbers.map(|number| number.to_string());
+            table.add(texts.into_iter().chain(numbers).chain(windows));
         }
         table.write(out)?;
+        let survivor = self.machines.iter().find(|machine| !machine.killed);
         let killed = self.machines.iter().find(|machine| machine.killed);
-        for machine in self
-            .machines
-            .iter()
-            .find(|machine| !machine.killed)
-            .into_iter()
-            .chain(killed)
-        {
+        for machine in survivor.into_iter().chain(killed) {
             machine.write_lines(out)?;
-        }
-        let Some(first) = self.machines.first() else {
-            return Ok(());
-        };
-        writeln!(out, "\nThe slabs stay until the next demo. Look further with")?;
-        let bus = &self.bus;
-        writeln!(out, "  rondo ls{bus}")?;
-        writeln!(out, "  rondo info {}{bus}", first.instance)?;
-        writeln!(
-            out,
-            "  rondo query {} work_burst_duration_ns --range all{bus}",
-            first.instance
-        )?;
-        if let Some(killed) = killed {
-            writeln!(out, "  rondo verify {}{bus}", killed.instance)?;
         }
         Ok(())
     }
 
-    /// Whether nothing is missing.
+    /// What to type next, if the store stays, or how to keep it.
+    pub(crate) fn write_next(&self, out: &mut impl Write, store: Option<&Path>) -> io::Result<()> {
+        let Some(first) = self.machines.first() else {
+            return Ok(());
+        };
+        let name = match store {
+            Some(store) => quoted(&store.display().to_string()),
+            None => "/tmp/demo-store".to_owned(),
+        };
+        if store.is_some() {
+            writeln!(
+                out,
+                "\nThe machines and their slabs are gone. The store stays; look further with"
+            )?;
+        } else {
+            writeln!(
+                out,
+                "\nThe store was temporary, and is gone like the machines. To keep one, and look further:"
+            )?;
+            writeln!(out, "  rondo demo --store {name}")?;
+        }
+        let instance = &first.instance;
+        writeln!(
+            out,
+            "  rondo query {name} 'process_rss_bytes{{instance=\"{instance}\"}}' --range all --tier 0 -o json"
+        )?;
+        writeln!(
+            out,
+            "  rondo query {name} work_burst_duration_ns --range all --tier 1 --quantile 0.5,0.99"
+        )?;
+        writeln!(out, "  rondo explain {name} process_rss_bytes --range all")?;
+        writeln!(out, "  rondo info {name}")
+    }
+
+    /// Whether nothing is missing, and nothing is left.
     pub fn is_complete(&self) -> bool {
-        self.machines
-            .iter()
-            .all(|machine| machine.gaps == 0 && machine.expected_points > 0)
+        self.machines.iter().all(MachineReport::is_complete)
     }
 }
 
 impl MachineReport {
-    fn read(slab: &Slab, witness: &Witness) -> anyhow::Result<Self> {
-        let (first, last) = (witness.ticks.first().copied(), witness.ticks.last().copied());
-        let (first, last) = first
-            .zip(last)
-            .with_context(|| format!("{} never ticked", witness.instance))?;
-        let interval = slab.layout().axis.interval_ns();
-        let view = slab.view()?;
-        let expected_points = ((last - first) / interval + 1) as usize;
+    fn read(archives: &Archives, witness: &Witness, slab_left: bool) -> anyhow::Result<Self> {
+        let ticks = witness.ticks.first().copied().zip(witness.ticks.last().copied());
+        let ticks = ticks.with_context(|| format!("{} never ticked", witness.instance))?;
+        let steps = steps_ns()?;
+        let life = Life::new(ticks, steps[0]);
 
-        let (mut lines, mut complete) = (Vec::new(), None::<HashSet<u64>>);
-        for series in slab.series() {
-            let points = slab.range(series, &view, first, last)?;
-            if is_recorded_at_ticks(series) {
-                let present = points
-                    .iter()
-                    .filter(|point| is_recorded(point))
-                    .map(|point| point.t)
-                    .collect();
-                complete = Some(match complete {
-                    Some(so_far) => &so_far & &present,
-                    None => present,
-                });
-            }
-            if is_interesting(series) {
-                lines.push(Line::new(series, &points, (first, last, interval)));
-            }
-        }
-        let points = complete.map_or(0, |complete| complete.len());
+        let seconds = query(archives, witness, 0)?;
+        // The worker may have recorded in the interval after the last tick.
+        let end_ns = seconds
+            .iter()
+            .filter_map(|series| Some(series.points.last()?.t))
+            .max();
+        let end_ns = end_ns.unwrap_or(0);
+        let recorded = |point: &Point| !point.filled && !point.torn;
+        let (expected, points) = (
+            life.count(steps[0]),
+            life.whole(&seconds, steps[0], recorded).len(),
+        );
+        let tiers = (1..).zip(&steps[1..]).map(|(tier, &step_ns)| {
+            let windows = query(archives, witness, tier)?;
+            Ok(life.tier(&windows, (tier, step_ns), end_ns))
+        });
+        let tiers = tiers.collect::<anyhow::Result<_>>()?;
+        let lines = seconds
+            .iter()
+            .filter(|series| is_interesting(&series.series.name));
         Ok(Self {
             instance: witness.instance.clone(),
-            expected_points,
+            incarnation: witness.incarnation.clone(),
+            expected_points: expected,
             points,
-            gaps: expected_points - points.min(expected_points),
+            gaps: expected - points,
             killed: witness.killed,
-            series: slab.series().len(),
-            state: slab.liveness().map(Liveness::as_str)?,
-            path: slab.path().display().to_string(),
-            lines,
+            slab_left,
+            series: seconds.len(),
+            tiers,
+            lines: lines
+                .map(|series| Line::new(series, life.first_ns, life.interval_ns, expected))
+                .collect(),
         })
+    }
+
+    fn end(&self) -> &'static str {
+        if self.killed { "killed" } else { "closed" }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.gaps == 0 && !self.slab_left && self.tiers.iter().all(TierReport::is_complete)
     }
 
     /// The series worth looking at, one a line.
     fn write_lines(&self, out: &mut impl Write) -> io::Result<()> {
         let width = self.lines.iter().map(|line| line.title.len()).max().unwrap_or(0);
-        writeln!(
-            out,
-            "\n{} ({} seconds, {}):",
-            self.instance, self.expected_points, self.state
-        )?;
+        let (instance, seconds, end) = (&self.instance, self.expected_points, self.end());
+        writeln!(out, "\n{instance} ({seconds} seconds, {end}):")?;
         for line in &self.lines {
-            writeln!(
-                out,
-                "  {:width$}  {}  {}",
-                line.title, line.sparkline, line.latest
-            )?;
+            writeln!(out, "  {:width$}  {}  {}", line.title, line.bars, line.latest)?;
         }
         Ok(())
     }
 }
 
-/// The machine's main thread records these at each tick; the worker's depend on its phase.
-fn is_recorded_at_ticks(series: &Series) -> bool {
-    const WORKERS: [&str; 5] = ["work_", "disk_", "sleep_", "tick_lateness", "demo_"];
-    !WORKERS.iter().any(|prefix| series.name.starts_with(prefix))
+/// All series of a machine in one tier.
+fn query(archives: &Archives, witness: &Witness, tier: u8) -> anyhow::Result<Vec<SeriesAnswer>> {
+    let selector = Selector::all()
+        .and("instance", &witness.instance)
+        .and("incarnation", &witness.incarnation);
+    let request = Request {
+        tier: Tier::Number(tier),
+        ..Request::new(selector)
+    };
+    let no_slabs: &[LiveSlab<'_>] = &[];
+    let answer = Plan::new(no_slabs, archives, request)?.answer();
+    ensure!(answer.warnings.is_empty(), "{}", answer.warnings.join("; "));
+    Ok(answer.series)
 }
 
-fn is_recorded(point: &Point) -> bool {
-    !point.filled && !matches!(point.value, PointValue::Torn)
+/// The intervals of the machines' tiers.
+fn steps_ns() -> anyhow::Result<Vec<u64>> {
+    let tiers = machine::schema().tiers;
+    let steps = tiers
+        .iter()
+        .map(|tier| Ok(u64::try_from(tier.interval.as_nanos())?));
+    steps.collect()
 }
 
-fn is_interesting(series: &Series) -> bool {
+fn is_interesting(name: &str) -> bool {
     const INTERESTING: [&str; 6] = [
         "process_user_cpu_ns_total",
         "io_written_chars_total",
@@ -203,103 +277,14 @@ fn is_interesting(series: &Series) -> bool {
         "disk_write_duration_ns",
         "work_iterations_total",
     ];
-    INTERESTING.contains(&series.name.as_str())
+    INTERESTING.contains(&name)
 }
 
-impl Line {
-    /// Gauges as they are, counters by their increase, distributions by their mean: one bar a second.
-    fn new(series: &Series, points: &[Point], (first, last, interval): (u64, u64, u64)) -> Self {
-        let mut bars = vec![None; ((last - first) / interval + 1) as usize];
-        let mut before = None;
-        for point in points {
-            let value = match (point.value, before) {
-                (PointValue::Gauge(value), _) => Some(value),
-                (PointValue::Counter(total), Some((earlier, _))) => Some(total.wrapping_sub(earlier) as f64),
-                (PointValue::Distribution { count, sum, .. }, Some((earlier, earlier_sum)))
-                    if count > earlier =>
-                {
-                    Some((sum - earlier_sum) / (count - earlier) as f64)
-                }
-                _ => None,
-            };
-            before = match point.value {
-                PointValue::Counter(total) => Some((total, 0.0)),
-                PointValue::Distribution { count, sum, .. } => Some((count, sum)),
-                PointValue::Gauge(_) | PointValue::Torn => before,
-            };
-            if let Some(bar) = bars.get_mut(((point.t - first) / interval) as usize) {
-                *bar = value;
-            }
-        }
-        let what = match series.kind {
-            Kind::Gauge => "value",
-            Kind::Counter => "per second",
-            Kind::Distribution | Kind::Histogram => "mean",
-        };
-        let latest = bars.iter().rev().flatten().next().copied();
-        Self {
-            title: format!("{} ({what})", series.name),
-            sparkline: sparkline(&bars, series.kind != Kind::Gauge),
-            latest: latest.map_or_else(String::new, |value| short(value, &series.unit)),
-        }
+/// A text as a shell takes it.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(is_plain) {
+        return text.to_owned();
     }
-}
-
-/// One block for each value from the least (or zero) to the greatest, a space where there is none.
-fn sparkline(values: &[Option<f64>], from_zero: bool) -> String {
-    const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let known = || values.iter().flatten().copied();
-    let least = known().fold(if from_zero { 0.0 } else { f64::INFINITY }, f64::min);
-    let range = known().fold(f64::NEG_INFINITY, f64::max) - least;
-    let block = |value: f64| {
-        BLOCKS[if range > 0.0 {
-            ((value - least) / range * 7.0).round() as usize
-        } else {
-            0
-        }]
-    };
-    values.iter().map(|value| value.map_or(' ', block)).collect()
-}
-
-/// A value with the prefix that makes it short.
-fn short(value: f64, unit: &Unit) -> String {
-    const TIMES: [(f64, &str); 4] = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
-    const SIZES: [(f64, &str); 4] = [
-        (1_073_741_824.0, "GiB"),
-        (1_048_576.0, "MiB"),
-        (1024.0, "KiB"),
-        (1.0, "bytes"),
-    ];
-    let (steps, scale) = match unit.base() {
-        Some(("seconds", scale)) => (TIMES, scale),
-        Some(("bytes", scale)) => (SIZES, scale),
-        _ => return format!("{value:.1} {unit}").trim_end().to_owned(),
-    };
-    let value = value * scale;
-    let (step, name) = *steps
-        .iter()
-        .find(|(step, _)| value.abs() >= *step)
-        .unwrap_or(&steps[3]);
-    format!("{:.1} {name}", value / step)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_short_in_units_that_people_know() {
-        assert_eq!(short(30_310.0, &Unit::Nanoseconds), "30.3 µs");
-        assert_eq!(short(12_845_056.0, &Unit::Bytes), "12.2 MiB");
-        assert_eq!(short(0.0, &Unit::Nanoseconds), "0.0 ns");
-        assert_eq!(short(99.0, &Unit::None), "99.0");
-    }
-
-    #[test]
-    fn a_sparkline_spans_from_least_to_greatest_and_shows_gaps() {
-        assert_eq!(sparkline(&[Some(0.0), None, Some(7.0), Some(3.0)], false), "▁ █▄");
-        assert_eq!(sparkline(&[Some(5.0), Some(5.0)], false), "▁▁");
-        assert_eq!(sparkline(&[Some(5.0), Some(5.0)], true), "██");
-        assert_eq!(sparkline(&[None], true), " ");
-    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
