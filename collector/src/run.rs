@@ -32,6 +32,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Bench(args) => bench::command(args),
         Command::Demo(args) => demo::command(args),
         Command::DemoMachine(args) => demo::machine::run(&args.bus, &args.instance, args.seconds),
+        Command::BenchMachines(args) => bench::machines(args),
+        Command::BenchStore(args) => bench::fill_store(args),
+        Command::BenchCase(args) => bench::case(args),
     }
 }
 
