@@ -220,8 +220,8 @@ pub struct BenchCollecting {
     /// Measure the collector instead
     #[arg(long)]
     pub collector: bool,
-    /// Seconds for which passes of the collector are measured; windows are stored after five minutes
-    #[arg(long, default_value_t = 60, requires = "collector", value_parser = clap::value_parser!(u64).range(2..=86_400))]
+    /// Seconds for which its passes are measured; rows are stored after five minutes
+    #[arg(long, default_value_t = 60, requires = "collector", value_parser = clap::value_parser!(u64).range(10..=86_400))]
     pub seconds: u64,
     /// Fill its store of 2 GiB first
     #[arg(long, requires = "collector")]

@@ -25,6 +25,9 @@ const WARM_UP_PASSES: u64 = 12;
 /// Passes from one look at the directory to the next.
 const RESCAN_PASSES: u64 = 10;
 
+/// Looks at the directory beside those of passes.
+const RESCANS: u32 = 9;
+
 /// What a measurement found. CPU time is that of user mode and kernel together.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Case {
@@ -53,6 +56,8 @@ pub(crate) struct Case {
     pub(crate) attach_cpu_us: f64,
     /// The first pass reads what machines recorded before.
     pub(crate) first_pass_cpu_us: f64,
+    /// CPU time of one look at the directory, when nothing came or went.
+    pub(crate) rescan_cpu_ms: f64,
     /// Written to the store while it was measured.
     pub(crate) written_bytes: u64,
     /// CPU time for each machine if all end at once.
@@ -114,6 +119,11 @@ pub(crate) fn measure(args: &BenchCase, bus: &Path, store: &Path, stop: &AtomicB
     let (process, wall) = (process_cpu() - start.cpu, last - start.at);
     let (tally, anonymous) = (collector.totals().tally.clone(), anonymous_bytes());
     let written_bytes = written(&collector) - start.written_bytes;
+    let rescan = (0..RESCANS).map(|_| {
+        let begin = thread_cpu();
+        fails(collector.discover()).map(|()| ms(thread_cpu() - begin))
+    });
+    let rescan = rescan.collect::<anyhow::Result<Vec<f64>>>()?;
 
     machines.end()?;
     let begin = thread_cpu();
@@ -142,13 +152,14 @@ pub(crate) fn measure(args: &BenchCase, bus: &Path, store: &Path, stop: &AtomicB
         pass_max_ms: quantile(&measured.wall_ms, 1.0),
         core_share: process.as_secs_f64() / wall.as_secs_f64(),
         samples,
-        sample_cpu_ns: measured.cpu_ms.iter().sum::<f64>() * 1e6 / samples as f64,
+        sample_cpu_ns: measured.cpu_ms.iter().sum::<f64>() * 1e6 / samples.max(1) as f64,
         lost: tally.intervals_lost,
         torn: tally.torn,
         anonymous_bytes: anonymous,
         anonymous_bytes_per_series: anonymous as f64 / series as f64,
         attach_cpu_us: each(attach),
         first_pass_cpu_us: each(first_pass),
+        rescan_cpu_ms: quantile(&rescan, 0.5),
         written_bytes,
         end_cpu_us: each(end),
         full_store,

@@ -18,7 +18,7 @@ pub(super) struct Report {
 /// A line of the table: what, and how it reads of one case.
 type Line = (&'static str, fn(&Case) -> Option<String>);
 
-const LINES: [Line; 21] = [
+const LINES: [Line; 22] = [
     ("passes measured", |case| Some(case.passes.to_string())),
     ("passes missed", |case| Some(case.missed_passes.to_string())),
     ("CPU time of a pass, median, ms", |case| {
@@ -48,6 +48,9 @@ const LINES: [Line; 21] = [
     }),
     ("  of its first pass, µs", |case| {
         decimals(case.first_pass_cpu_us)
+    }),
+    ("CPU time of a look at the directory, ms", |case| {
+        decimals(case.rescan_cpu_ms)
     }),
     ("written to the store, KiB/s", |case| {
         decimals(case.written_bytes as f64 / 1024.0 / case.passes as f64)
