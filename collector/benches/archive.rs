@@ -2,125 +2,14 @@
 //! `cargo bench -p rondo-collector --bench archive`. Makes a store of 2 GiB in the temporary directory (about 2 min).
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up ends")]
 
+use rondo_collector::bench::anonymous_bytes;
+use rondo_collector::bench::synthetic::{Dice, SECOND_NS, fill, layout, run_of, source, thirty};
+use rondo_collector::store::Run;
 use rondo_collector::store::archive::{ArchiveSettings, Archives};
-use rondo_collector::store::{Layout, Run, Source, StoredSeries};
-use rondo_reader::{Kind, Unit};
-use rondo_shm_layout::Functions;
+use rondo_reader::Kind;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-const SECOND_NS: u64 = 1_000_000_000;
-const START_NS: u64 = 1_700_000_000 * SECOND_NS;
-
-/// Numbers that look random, always the same ones.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed ^ mixed >> 31
-    }
-
-    /// From 0 to 1.
-    fn share(&mut self) -> f64 {
-        (self.roll() >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
-
-fn layout(tier: u8, interval_s: u64, kinds: &[Kind]) -> Arc<Layout> {
-    let series = kinds.iter().enumerate().map(|(index, &kind)| StoredSeries {
-        kind,
-        unit: Unit::Bytes,
-        name: format!("vmm_{}_number_{index}", kind.as_str()),
-        help: "One sentence for people, as long as they mostly are.".to_owned(),
-        labels: vec![("device".to_owned(), format!("vd{index}"))],
-        buckets: None,
-    });
-    let series: Vec<_> = series.collect();
-    Arc::new(Layout::new(
-        tier,
-        interval_s * SECOND_NS,
-        Functions::default(),
-        &[],
-        series.into(),
-    ))
-}
-
-fn source(number: u64) -> Arc<Source> {
-    let mut dice = Dice(number);
-    let mut incarnation = [0; 16];
-    incarnation
-        .chunks_mut(8)
-        .for_each(|half| half.copy_from_slice(&dice.roll().to_le_bytes()));
-    Arc::new(Source {
-        incarnation,
-        boot_id: [1; 16],
-        instance: format!("vm-{number:06}"),
-        schema: "vmm".to_owned(),
-        part: 0,
-        uid: 1000,
-        labels: vec![("tenant".to_owned(), "blue".to_owned())],
-        created_ns: START_NS,
-        interval_ns: 1_000_000_000,
-        simulated_time: false,
-    })
-}
-
-/// The 30 series of the promises.
-fn thirty() -> Vec<Kind> {
-    [(Kind::Gauge, 20), (Kind::Counter, 6), (Kind::Distribution, 4)]
-        .into_iter()
-        .flat_map(|(kind, count)| std::iter::repeat_n(kind, count))
-        .collect()
-}
-
-/// A run whose words are those of `word(row, index)`.
-fn run_of(
-    source: &Arc<Source>,
-    layout: &Arc<Layout>,
-    first_row: u64,
-    rows: u64,
-    mut word: impl FnMut(u64, usize) -> u64,
-) -> Run {
-    let mut run = Run::new(
-        source.clone(),
-        layout.clone(),
-        0,
-        START_NS + first_row * layout.interval_ns(),
-    );
-    let known = vec![if layout.tier() == 0 { 1 } else { 10 }; layout.series().len()];
-    for row in first_row..first_row + rows {
-        let words: Vec<u64> = (0..layout.width()).map(|index| word(row, index)).collect();
-        run.push(&known, &words, []);
-    }
-    run
-}
-
-/// What machines mostly look like: a third constant, a third whole numbers that wander, a third decimals; counters
-/// at nearly steady rates.
-fn ordinary(layout: &Layout, dice: &mut Dice, row: u64, index: usize) -> u64 {
-    let is_integer = (0..layout.series().len())
-        .find(|&series| layout.words(series).contains(&index))
-        .and_then(|series| {
-            layout
-                .columns(series)
-                .iter()
-                .nth(index - layout.words(series).start)
-        })
-        .is_some_and(|column| column.is_integer());
-    if is_integer {
-        return row * 1_000 * (1 + index as u64) + dice.roll() % 50;
-    }
-    match index % 3 {
-        0 => 4_096.0f64,
-        1 => 1_000_000.0 + (dice.roll() % 5_000) as f64,
-        _ => (dice.roll() % 1_000) as f64 / 10.0,
-    }
-    .to_bits()
-}
+use std::time::Instant;
 
 fn open(dir: &Path, budget_bytes: u64) -> Archives {
     let settings = ArchiveSettings {
@@ -221,107 +110,13 @@ fn worst_case() {
     }
 }
 
-/// Fills a store: short machines in tier 0, 200 machines that live for days in the others.
-fn fill(dir: &Path) -> (f64, Duration) {
-    let mut archives = open(dir, 2 << 30);
-    let begin = Instant::now();
-    let mut dice = Dice(7);
-    let mut points = 0.0;
-    let layouts = [(0, 1), (1, 10), (2, 300)].map(|(tier, interval_s)| layout(tier, interval_s, &thirty()));
-    // The words of many runs, made once: it is not the dice that is measured.
-    let templates: Vec<Vec<Run>> = layouts
-        .iter()
-        .zip([45, 30, 12])
-        .map(|(layout, rows)| {
-            let make = |n| {
-                run_of(&source(n), layout, 0, rows, |row, index| {
-                    ordinary(layout, &mut dice, row, index)
-                })
-            };
-            (0..64).map(make).collect()
-        })
-        .collect();
-    let full = |archives: &Archives, tier: usize| {
-        let usage = &archives.usage()[tier];
-        usage.used_extent_count == usage.extent_count
-    };
-    for (tier, frame_runs) in [(0usize, 100u64), (1, 40), (2, 40)] {
-        let mut n = 0;
-        // Once round, and then some.
-        let mut more = 500;
-        while more > 0 {
-            let mut run = templates[tier][n as usize % 64].clone();
-            let (machine, round) = if tier == 0 {
-                (1_000 + n, n / 140)
-            } else {
-                (n % 200, n / 200)
-            };
-            run.source = source(machine);
-            run.start_ns = START_NS + round * run.rows() as u64 * run.layout.interval_ns();
-            points += (run.rows() * 30) as f64;
-            archives.append(&run).expect("room");
-            n += 1;
-            if n % frame_runs == 0 {
-                archives.sync().expect("room");
-                more -= u64::from(full(&archives, tier));
-            }
-            archives.retain_progress(|_| n % 1000 != 0);
-        }
-    }
-    archives.sync().expect("room");
-    (points, begin.elapsed())
-}
-
-/// What attaching to a slab asks: how far it is stored. New machines, old ones that are not there, and old ones that are.
-fn ask_for_progress(archives: &mut Archives) {
-    let far = START_NS + 1_000 * 86_400 * SECOND_NS;
-    for (name, first, created_ns) in [
-        ("new", 1 << 40, far),
-        ("unknown", 1 << 41, START_NS),
-        ("known", 0, START_NS),
-    ] {
-        for tier in 0..3 {
-            let machines = (0..200).map(|n| Source {
-                created_ns,
-                ..(*source(
-                    first
-                        + if tier == 0 && first == 0 {
-                            1_000 + 3_000 * n
-                        } else {
-                            n
-                        },
-                ))
-                .clone()
-            });
-            let machines: Vec<_> = machines.collect();
-            let begin = Instant::now();
-            let known = machines
-                .iter()
-                .filter(|machine| archives.progress(machine, 0, tier).is_some())
-                .count();
-            println!(
-                "progress of a {name} machine in tier {tier}: {:?} ({known} of 200 known)",
-                begin.elapsed() / 200
-            );
-        }
-    }
-}
-
-/// Memory that no file stands behind.
-fn anonymous_kib() -> u64 {
-    let rollup = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0)
-}
-
 /// In a process of its own, whose memory is nobody else's.
 fn open_full_store(dir: &Path) {
     let settings = ArchiveSettings::default();
-    let before = anonymous_kib();
+    let before = anonymous_bytes();
     for attempt in 1..=3 {
         let begin = Instant::now();
-        let mut archives = Archives::open(dir, &settings).expect("a store");
+        let archives = Archives::open(dir, &settings).expect("a store");
         let opened = begin.elapsed();
         let usage = archives.usage();
         let runs: u64 = usage.iter().map(|usage| usage.runs).sum();
@@ -329,11 +124,8 @@ fn open_full_store(dir: &Path) {
         println!(
             "open {attempt}: {opened:?} for {runs} runs in {} MiB; {} KiB of anonymous memory more",
             bytes >> 20,
-            anonymous_kib().saturating_sub(before)
+            anonymous_bytes().saturating_sub(before) >> 10
         );
-        if attempt == 3 {
-            ask_for_progress(&mut archives);
-        }
     }
 }
 
@@ -376,7 +168,7 @@ fn main() {
         [_, "--open", dir] => return open_full_store(Path::new(dir)),
         [_, "--read", dir] => return read_full_store(Path::new(dir)),
         [_, "--fill", dir] => {
-            fill(Path::new(dir));
+            fill(Path::new(dir)).expect("room");
             return;
         }
         _ => {}
@@ -384,7 +176,9 @@ fn main() {
     by_kind_of_data();
     worst_case();
     let directory = tempfile::tempdir().expect("a directory");
-    let (points, took) = fill(directory.path());
+    let begin = Instant::now();
+    let points = fill(directory.path()).expect("room");
+    let took = begin.elapsed();
     println!(
         "\na full store of 2 GiB, filled at {:.1} ns a point in {took:?}",
         took.as_nanos() as f64 / points

@@ -1,8 +1,21 @@
-//! `rondo bench`: what a record costs on this machine, by the clock that everyone has.
+//! `rondo bench`: what a record costs on this machine, by the clock that everyone has; and what a collector costs
+//! ([`collector`]).
 //!
 //! One thread, `series` writer-held series of all kinds in turn, with the writer's own clock read at
 //! each call. A single call is shorter than the timer's own cost, so the latencies include it and the
 //! timer alone is reported beside them; the throughput is timed as a whole.
+
+mod collector;
+mod first_row;
+mod machines;
+mod parts;
+mod report;
+mod short_machines;
+pub mod synthetic;
+mod usage;
+
+pub(crate) use parts::{case, fill_store, machines};
+pub use usage::anonymous_bytes;
 
 use crate::cli::{Bench, Format};
 use crate::{Outcome, output};
@@ -19,6 +32,9 @@ use std::time::Instant;
 /// # Errors
 /// The slab cannot be created.
 pub fn command(args: &Bench) -> anyhow::Result<Outcome> {
+    if args.collecting.collector {
+        return parts::command(args);
+    }
     let report = run(&args.dir, args.points, args.series)?;
     let mut out = output::stdout();
     match args.output.format {

@@ -50,9 +50,14 @@ Examples:
   rondo bench                    10 million records into 30 series
   rondo bench -o json
   rondo bench --points 1000000 --dir /tmp
+  rondo bench --collector --machines 100,10000 --full-store
 
 A record takes less time than reading the clock before and after it, so the latencies include the timer, whose own
-cost is printed beside them. The throughput is timed as a whole.";
+cost is printed beside them. The throughput is timed as a whole.
+
+With --collector, processes of this program write slabs in real time, 30 series each, and a collector of its own passes over
+them, as `rondo collect` does. Costs are CPU time by the kernel's clocks; the store is on the disk of --store. 10,000
+machines take 4.3 GB of shared memory while it runs.";
 
 const DEMO_EXAMPLES: &str = "\
 Examples:
@@ -151,6 +156,15 @@ pub enum Command {
     /// The collector of the demo
     #[command(hide = true)]
     DemoCollector(DemoCollector),
+    /// Machines of the collector's benchmark
+    #[command(hide = true)]
+    BenchMachines(BenchMachines),
+    /// Fills a store for it
+    #[command(hide = true)]
+    BenchStore(BenchStore),
+    /// One of its measurements, in a process of its own
+    #[command(hide = true)]
+    BenchCase(BenchCase),
 }
 
 /// Arguments of `rondo ls`.
@@ -204,12 +218,71 @@ pub struct Bench {
     /// Series written in turn, a fifth of them distributions
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub series: u32,
-    /// Where to make the slab, whose file is removed at once
+    /// Where to make slabs, which are removed at the end
     #[arg(long, default_value = "/dev/shm", value_name = "DIR")]
     pub dir: PathBuf,
+    /// How many machines the collector collects from, one measurement for each number
+    #[arg(long, value_delimiter = ',', default_value = "100", requires = "collector", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub machines: Vec<u32>,
+    /// How the collector is measured.
+    #[command(flatten)]
+    pub collecting: BenchCollecting,
     /// How to print it.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// How the collector is measured.
+#[derive(Debug, Clone, Args)]
+pub struct BenchCollecting {
+    /// Measure the collector instead
+    #[arg(long)]
+    pub collector: bool,
+    /// Seconds for which its passes are measured; rows are stored after five minutes
+    #[arg(long, default_value_t = 60, requires = "collector", value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    pub seconds: u64,
+    /// Fill its store of 2 GiB first
+    #[arg(long, requires = "collector")]
+    pub full_store: bool,
+    /// Where to make its store, which is removed at the end; the directory for temporary files unless given
+    #[arg(long, requires = "collector", value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+/// Arguments of the benchmark's machines.
+#[derive(Debug, Args)]
+pub struct BenchMachines {
+    /// Directory of the slabs
+    #[arg(long)]
+    pub bus: PathBuf,
+    /// How many
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub machines: u32,
+    /// Number of the first
+    #[arg(long)]
+    pub first: u32,
+}
+
+/// Arguments of what fills a store.
+#[derive(Debug, Args)]
+pub struct BenchStore {
+    /// Where to
+    #[arg(long)]
+    pub store: PathBuf,
+}
+
+/// Arguments of one measurement.
+#[derive(Debug, Args)]
+pub struct BenchCase {
+    /// How many machines
+    #[arg(long)]
+    pub machines: u32,
+    /// Where to make slabs
+    #[arg(long)]
+    pub dir: PathBuf,
+    /// How.
+    #[command(flatten)]
+    pub collecting: BenchCollecting,
 }
 
 /// Arguments of `rondo demo`.

@@ -33,6 +33,9 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Demo(args) => demo::command(args),
         Command::DemoMachine(args) => demo::machine::run(&args.bus, &args.instance, args.seconds),
         Command::DemoCollector(args) => demo::collector::run(&args.arguments),
+        Command::BenchMachines(args) => bench::machines(args),
+        Command::BenchStore(args) => bench::fill_store(args),
+        Command::BenchCase(args) => bench::case(args),
     }
 }
 
