@@ -207,6 +207,18 @@ fn info_shows_the_size_that_the_formula_gives() {
         json["size_bytes"],
         std::fs::metadata(&machine.path).unwrap().len()
     );
+    let bound = &json["bound"];
+    let stored = bound["tiers"].as_array().unwrap().iter();
+    let stored = stored
+        .map(|tier| tier["run_bytes_max"].as_u64().unwrap() + tier["layout_bytes_max"].as_u64().unwrap());
+    assert_eq!(
+        bound["bytes_max"].as_u64().unwrap(),
+        json["size_bytes"].as_u64().unwrap() + stored.sum::<u64>()
+    );
+    assert!(
+        info.contains(&format!("{} bytes for ", bound["bytes_max"])),
+        "{info}"
+    );
     assert_eq!(json["series"][0]["latest"]["value"], 408);
     assert_eq!(json["capacity"][0]["used"], 2);
     assert!(stdout(rondo(bus).args(["info", "vm-1", "-o", "csv"])).starts_with("instance,schema,name,"));

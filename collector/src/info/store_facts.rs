@@ -84,8 +84,8 @@ pub struct TierUsage {
 }
 
 impl StoreFacts {
-    /// Reads all directories once, and the heads of up to some hundred runs. A full store of 2 GiB takes a quarter of a
-    /// second, and 24 bytes of memory for each machine in it.
+    /// Reads all directories once, and the heads of up to some hundred runs. A full store of 2 GiB with 460,000 machines
+    /// in it, 1.4 million runs, takes half a second of processor time, and 40 MB of memory while it lasts.
     ///
     /// # Errors
     /// The files cannot be read. What is damaged is counted instead.
