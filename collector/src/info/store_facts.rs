@@ -30,7 +30,7 @@ pub struct StoreFacts {
     pub incarnations: u64,
     /// How far machines that have not ended are stored: those of the newest rows, newest first.
     pub positions: Vec<Position>,
-    /// Further ones that are not listed.
+    /// Further ones that are not listed; of a great many, only those of the newest rows.
     pub positions_left_out: u64,
     /// Whether there are more machines than are counted: then all numbers of them are at least so many.
     pub has_more_machines: bool,

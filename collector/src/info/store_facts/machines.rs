@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 
 /// Machines counted, at most: strangers can make any number of small ones.
 const COUNTED_MAX: usize = 1 << 20;
-/// Machines that have not ended of which more than the number is kept in mind: twice as many as a bus mostly has.
+/// Slabs that have not ended that are kept in mind, those of the newest rows: twice as many as a great bus has.
 const KEPT_MAX: usize = 20_000;
 /// Positions listed.
 const LISTED_MAX: usize = 50;
@@ -115,7 +115,6 @@ impl Machines {
         let middle = ends.len() / 2;
         let (_, &mut middle, _) = ends.select_nth_unstable(middle);
         self.going.retain(|_, going| going.wall_ns() > middle);
-        self.has_more = true;
     }
 
     pub(super) fn instances(&self) -> u64 {
