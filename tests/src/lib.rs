@@ -8,6 +8,7 @@
 //! | [`json`] | comparing and printing what they print |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
 //! | [`simulation`] | machines of simulated time, and what a collector has to make of them |
+//! | [`scene`] | a machine that behaves beside one that does not |
 //! | [`store`] | the golden store of `spec/vectors/store`, made anew |
 //! | [`skip`] | saying that a test cannot run here |
 #![allow(
@@ -22,6 +23,7 @@ pub mod json;
 mod later;
 pub mod raw;
 pub mod rows;
+pub mod scene;
 pub mod simulation;
 pub mod skip;
 pub mod store;

@@ -155,7 +155,7 @@ fn on_a_failing_disk(store: &Path) {
     let mut collector = open();
     let mut long = Machine::start(&host, "long", schema(&GUIDE));
     let mut short: Vec<(u64, Machine)> = Vec::new();
-    let (mut numbers, mut most_waiting) = (0, 0);
+    let (mut numbers, mut most_waiting, mut most_bytes) = (0, 0, 0);
     for second in 0..1_400 {
         long.live(second);
         // One of 45 seconds every 10 seconds, by its own clock.
@@ -208,9 +208,13 @@ fn on_a_failing_disk(store: &Path) {
             );
         }
         most_waiting = most_waiting.max(waiting);
+        let rows_bytes: usize = collector.slabs().map(|(_, tracked)| tracked.memory_bytes()).sum();
+        most_bytes = most_bytes.max(rows_bytes);
     }
     // Four hundred seconds of machines waited on the bus.
     assert!(most_waiting >= 35, "{most_waiting}");
+    // In their slabs: as rows in memory they would take three times as much, and no end of it.
+    assert!(most_bytes < 48 << 10, "{most_bytes} bytes of rows in memory");
     drop(long);
     for second in 1_400..1_403 {
         pass(&mut collector, host.at(second));

@@ -22,7 +22,7 @@ table! {
 
     SLABS "rondo_slabs" Gauge "" "Slabs on the bus by state: live, ended, refused, lost, or stuck (locked but silent)."
     SERIES "rondo_series" Gauge "" "Series of all live slabs."
-    SLABS_LOST "rondo_slabs_lost_total" Counter "" "Slabs whose file was cut short while they were read."
+    SLABS_LOST "rondo_slabs_lost_total" Counter "" "Slabs given up because they can no longer be read: cut short, or broken by their writer."
     SLABS_UNLINKED "rondo_slabs_unlinked_total" Counter "" "Slabs removed from the bus after all in them was stored."
     MACHINES_ENDED "rondo_machines_ended_total" Counter "" "Machines whose writer is gone and whose last windows are sealed."
 
