@@ -707,7 +707,7 @@ fn too_much_is_refused_before_it_is_read_and_the_error_says_what_to_narrow() {
         fn find(
             &self,
             filter: &rondo_collector::query::RunFilter<'_>,
-            visit: &mut dyn FnMut(rondo_collector::query::RunHead, usize),
+            visit: &mut dyn FnMut(rondo_collector::query::RunHead, usize) -> std::ops::ControlFlow<()>,
         ) -> Result<(), String> {
             self.0.find(filter, visit).map_err(|error| match error {})
         }

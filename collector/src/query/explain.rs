@@ -1,14 +1,14 @@
 //! Why an answer is what it is: what each tier has of each series, which part it answers, and why there is nothing.
 
-use super::input::{LiveSlab, StoredRuns};
+use super::input::{LiveSlab, RunFilter, StoredRuns};
 use super::json::{PartJson, SeriesJson};
 use super::plan::{Plan, SeriesPlan};
 use super::{Limits, QueryError, Request, Tier};
-use crate::selector::Selector;
 use crate::show;
 use rondo_reader::Liveness;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::ControlFlow;
 
 /// What there is of the series that a request takes. Times are as in [`super::AnswerJson`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -172,33 +172,63 @@ impl<S: StoredRuns + ?Sized> Plan<'_, S> {
     }
 }
 
+/// Stored runs that are looked at for a name that was meant: a hint is not worth a search of all.
+const HINT_RUNS_MAX: usize = 20_000;
+
+/// Machines, and names of the series of one of them, or of all: those that live, and those of the first runs of a store.
+fn names_of<S: StoredRuns + ?Sized>(
+    live: &[LiveSlab<'_>],
+    store: &S,
+    instance: Option<&str>,
+) -> (BTreeSet<String>, BTreeSet<String>) {
+    let (mut instances, mut names) = (BTreeSet::new(), BTreeSet::new());
+    for live in live {
+        instances.insert(live.source.instance.clone());
+        if instance.is_none_or(|wanted| wanted == live.source.instance)
+            && let Some((slab, _)) = &live.slab
+        {
+            names.extend(slab.series().iter().map(|series| series.name.clone()));
+        }
+    }
+    let filter = RunFilter {
+        tier: None,
+        instance: None,
+        wall: (Request::ALL_TIME.start, Request::ALL_TIME.end),
+        layout: &|_| true,
+    };
+    let mut look = |filter: RunFilter<'_>| {
+        let (mut runs, mut layouts) = (0, HashSet::new());
+        let found = store.find(&filter, &mut |head, _| {
+            instances.insert(head.source.instance.clone());
+            if instance.is_none_or(|wanted| wanted == head.source.instance)
+                && layouts.insert(head.layout.series().as_ptr())
+            {
+                names.extend(head.layout.series().iter().map(|series| series.name.clone()));
+            }
+            runs += 1;
+            if runs < HINT_RUNS_MAX {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        });
+        // Whoever asks is told so by the query itself.
+        drop(found);
+    };
+    // The machine that was asked for may not be among the first.
+    if instance.is_some() {
+        look(RunFilter { instance, ..filter });
+    }
+    look(filter);
+    (instances, names)
+}
+
 /// No series matches: the nearest machine, or the nearest name.
 fn nothing_matches<S: StoredRuns + ?Sized>(live: &[LiveSlab<'_>], store: &S, request: &Request) -> String {
-    let all = |selector: Selector| {
-        let limits = Limits {
-            series_max: usize::MAX,
-            points_max: u64::MAX,
-        };
-        let request = Request {
-            limits,
-            ..Request::new(selector)
-        };
-        Plan::new(live, store, request)
-    };
     let wanted_instance = request.selector.exact("instance");
-    let of_instance = wanted_instance.map(|instance| Selector::all().and("instance", instance));
-    let here = all(of_instance.unwrap_or_else(Selector::all));
-    let names: BTreeSet<String> = here
-        .iter()
-        .flat_map(|plan| plan.series.iter().map(|one| one.series.name.clone()))
-        .collect();
+    let (instances, names) = names_of(live, store, wanted_instance);
     match (wanted_instance, request.selector.exact("__name__")) {
         (Some(instance), _) if names.is_empty() => {
-            let everywhere = all(Selector::all());
-            let instances: BTreeSet<String> = everywhere
-                .iter()
-                .flat_map(|plan| plan.sources.iter().map(|one| one.source.instance.clone()))
-                .collect();
             format!(
                 "there is no machine {instance}{}",
                 nearest(instance, &instances, "machines")

@@ -9,7 +9,7 @@ use rondo_shm_layout::SENTINEL;
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Display;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 /// A slab that is attached, with what was consolidated from it and is in no archive yet.
@@ -80,14 +80,16 @@ impl RunHead {
 }
 
 /// Which runs a query may need.
-#[derive(Debug, Clone)]
+#[derive(Clone, Copy)]
 pub struct RunFilter<'a> {
     /// Only this tier.
     pub tier: Option<u8>,
     /// Only this machine.
     pub instance: Option<&'a str>,
     /// Only what overlaps with this time, by the clock offset that each run was stored with.
-    pub wall: Range<i128>,
+    pub wall: (i128, i128),
+    /// Only runs of such a layout.
+    pub layout: &'a dyn Fn(&Layout) -> bool,
 }
 
 impl RunFilter<'_> {
@@ -98,8 +100,9 @@ impl RunFilter<'_> {
             && self
                 .instance
                 .is_none_or(|instance| instance == head.source.instance)
-            && wall(head.start_ns) < self.wall.end
-            && wall(head.end_ns()) > self.wall.start
+            && wall(head.start_ns) < self.wall.1
+            && wall(head.end_ns()) > self.wall.0
+            && (self.layout)(&head.layout)
     }
 }
 
@@ -162,14 +165,14 @@ pub trait StoredRuns {
     /// Why one cannot be read.
     type Error: Display;
 
-    /// Calls `visit` with each run that `filter` takes, and maybe others.
+    /// Calls `visit` with each run that `filter` takes, and maybe others, until it breaks off.
     ///
     /// # Errors
     /// Whatever keeps it from reading a directory.
     fn find(
         &self,
         filter: &RunFilter<'_>,
-        visit: &mut dyn FnMut(RunHead, Self::Key),
+        visit: &mut dyn FnMut(RunHead, Self::Key) -> ControlFlow<()>,
     ) -> Result<(), Self::Error>;
 
     /// The rows of one series (its number in the run's layout) of a run.
@@ -184,11 +187,15 @@ impl StoredRuns for [Run] {
     type Key = usize;
     type Error = Infallible;
 
-    fn find(&self, filter: &RunFilter<'_>, visit: &mut dyn FnMut(RunHead, usize)) -> Result<(), Infallible> {
+    fn find(
+        &self,
+        filter: &RunFilter<'_>,
+        visit: &mut dyn FnMut(RunHead, usize) -> ControlFlow<()>,
+    ) -> Result<(), Infallible> {
         for (index, run) in self.iter().enumerate() {
             let head = RunHead::from(run);
-            if filter.takes(&head) {
-                visit(head, index);
+            if filter.takes(&head) && visit(head, index).is_break() {
+                break;
             }
         }
         Ok(())

@@ -128,6 +128,14 @@ pub enum QueryError {
         /// The limit.
         series_max: usize,
     },
+    /// The selector may take series of too many stored runs.
+    #[error(
+        "more than {runs_max} stored runs may have such series; ask for a shorter range, or add matchers such as {{instance=\"…\"}}"
+    )]
+    TooManyRuns {
+        /// The limit.
+        runs_max: usize,
+    },
     /// The answer would be too big.
     #[error(
         "up to {points} points of {series} series, and at most {points_max} are given at once; ask for a shorter range, fewer series, or a coarser tier"

@@ -5,14 +5,19 @@ use super::input::{LiveSlab, RunFilter, StoredRuns};
 use super::source::{Piece, Place, SourcePlan, created_ns, key};
 use super::takes::{NameCache, takes, takes_series};
 use super::{QueryError, Request};
-use crate::store::StoredSeries;
+use crate::store::{Layout, StoredSeries};
 use rondo_reader::Series;
 use rondo_shm_layout::Labels;
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// How far the wall clock may have been set since a run was stored for the run still to be found by time.
 const CLOCK_STEP_MAX_NS: i128 = 3_600_000_000_000;
+
+/// Stored runs of one query. Some hundred bytes are remembered of each.
+const RUNS_MAX: usize = 500_000;
 
 /// A query that is ready to be read.
 pub struct Plan<'a, S: StoredRuns + ?Sized> {
@@ -48,7 +53,7 @@ impl<'a, S: StoredRuns + ?Sized> Plan<'a, S> {
             series: Vec::new(),
             warnings: Vec::new(),
         };
-        plan.find_sources();
+        plan.find_sources()?;
         plan.find_series()?;
         plan.check_points()?;
         Ok(plan)
@@ -93,7 +98,7 @@ impl<'a, S: StoredRuns + ?Sized> Plan<'a, S> {
         Answer { series, warnings }
     }
 
-    fn find_sources(&mut self) {
+    fn find_sources(&mut self) -> Result<(), QueryError> {
         let mut numbers = HashMap::new();
         let selector = &self.request.selector;
         for (index, live) in self
@@ -109,12 +114,22 @@ impl<'a, S: StoredRuns + ?Sized> Plan<'a, S> {
             });
         }
         let wanted = &self.request.range;
+        let names = RefCell::new(NameCache::default());
+        // From rows without a histogram follows that its first row with one starts at zero.
+        let takes_all_layouts = !self.request.quantiles.is_empty();
+        let has_candidates = |layout: &Layout| {
+            takes_all_layouts || !names.borrow_mut().candidates(selector, layout).is_empty()
+        };
         let filter = RunFilter {
             tier: None,
             instance: selector.exact("instance"),
-            wall: wanted.start.saturating_sub(CLOCK_STEP_MAX_NS)
-                ..wanted.end.saturating_add(CLOCK_STEP_MAX_NS),
+            wall: (
+                wanted.start.saturating_sub(CLOCK_STEP_MAX_NS),
+                wanted.end.saturating_add(CLOCK_STEP_MAX_NS),
+            ),
+            layout: &has_candidates,
         };
+        let mut run_count = 0;
         let sources = &mut self.sources;
         let found = self.store.find(&filter, &mut |head, place| {
             let number = match numbers.get(&key(&head.source)) {
@@ -124,11 +139,20 @@ impl<'a, S: StoredRuns + ?Sized> Plan<'a, S> {
                     numbers.insert(key(&head.source), sources.len() - 1);
                     sources.len() - 1
                 }
-                None => return,
+                None => return ControlFlow::Continue(()),
             };
             let place = Place::Stored(place);
             sources[number].pieces.push(Piece { head, place });
+            run_count += 1;
+            if run_count > RUNS_MAX {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         });
+        if run_count > RUNS_MAX {
+            return Err(QueryError::TooManyRuns { runs_max: RUNS_MAX });
+        }
         if let Err(error) = found {
             self.warnings
                 .push(format!("the store cannot be searched: {error}"));
@@ -136,6 +160,7 @@ impl<'a, S: StoredRuns + ?Sized> Plan<'a, S> {
         for source in &mut self.sources {
             source.complete(self.live, &self.request);
         }
+        Ok(())
     }
 
     fn find_series(&mut self) -> Result<(), QueryError> {

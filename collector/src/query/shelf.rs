@@ -2,6 +2,7 @@
 
 use super::input::{RunFilter, RunHead, SeriesRows, StoredRuns};
 use crate::store::{Archives, RunRef, StoreError};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// The archives of a store, or none.
@@ -22,7 +23,11 @@ impl StoredRuns for Shelf {
     type Key = RunRef;
     type Error = StoreError;
 
-    fn find(&self, filter: &RunFilter<'_>, visit: &mut dyn FnMut(RunHead, RunRef)) -> Result<(), StoreError> {
+    fn find(
+        &self,
+        filter: &RunFilter<'_>,
+        visit: &mut dyn FnMut(RunHead, RunRef) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         self.0
             .as_ref()
             .map_or(Ok(()), |archives| archives.find(filter, visit))

@@ -3,6 +3,7 @@
 use super::{RunFilter, RunHead, SeriesRows, StoredRuns};
 use crate::store::{Archives, RunRef, Source, StoreError};
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Number of tiers that a schema can have.
@@ -12,38 +13,23 @@ impl StoredRuns for Archives {
     type Key = RunRef;
     type Error = StoreError;
 
-    fn find(&self, filter: &RunFilter<'_>, visit: &mut dyn FnMut(RunHead, RunRef)) -> Result<(), StoreError> {
+    fn find(
+        &self,
+        filter: &RunFilter<'_>,
+        visit: &mut dyn FnMut(RunHead, RunRef) -> ControlFlow<()>,
+    ) -> Result<(), StoreError> {
         let wall = |t: i128| i64::try_from(t).unwrap_or(if t < 0 { i64::MIN } else { i64::MAX });
-        let wall_ns = wall(filter.wall.start)..wall(filter.wall.end);
+        let wall_ns = wall(filter.wall.0)..wall(filter.wall.1);
         // The runs of a slab repeat who it is; the block has to be read only for the first of them.
         let mut sources: HashMap<[u8; 16], Vec<Arc<Source>>> = HashMap::new();
         for tier in TIERS.filter(|tier| filter.tier.is_none_or(|wanted| wanted == *tier)) {
             for run in self.runs(tier, filter.instance, wall_ns.clone()) {
-                let Ok(run) = run else { continue };
-                let known = sources.entry(run.incarnation()).or_default();
-                let source = match known.iter().find(|source| run.is_of(source)) {
-                    Some(source) => source.clone(),
-                    None => match self.read_series(&run, &[]) {
-                        Ok(head) => {
-                            known.push(head.source.clone());
-                            head.source
-                        }
-                        // Overwritten meanwhile, or damaged: it is as if it were not there.
-                        Err(_) => continue,
-                    },
+                // What was overwritten meanwhile, or is damaged, is as if it were not there.
+                let Some(head) = run.ok().and_then(|run| self.head(run, filter, &mut sources)) else {
+                    continue;
                 };
-                let Ok(layout) = self.layout(&run) else { continue };
-                let head = RunHead {
-                    source,
-                    layout,
-                    first_series: run.first_series(),
-                    start_ns: run.start_ns(),
-                    rows: u32::try_from(run.rows()).unwrap_or(u32::MAX),
-                    clock_offset_ns: run.clock_offset_ns(),
-                    ended_ns: self.ended_ns(&run),
-                };
-                if filter.takes(&head) {
-                    visit(head, run);
+                if filter.takes(&head.0) && visit(head.0, head.1).is_break() {
+                    return Ok(());
                 }
             }
         }
@@ -57,6 +43,36 @@ impl StoredRuns for Archives {
 }
 
 impl Archives {
+    /// What a query knows of a run, if its layout is one that is looked for.
+    fn head(
+        &self,
+        run: RunRef,
+        filter: &RunFilter<'_>,
+        sources: &mut HashMap<[u8; 16], Vec<Arc<Source>>>,
+    ) -> Option<(RunHead, RunRef)> {
+        // Layouts are few and remembered; most searches end here.
+        let layout = self.layout(&run).ok().filter(|layout| (filter.layout)(layout))?;
+        let known = sources.entry(run.incarnation()).or_default();
+        let source = match known.iter().find(|source| run.is_of(source)) {
+            Some(source) => source.clone(),
+            None => {
+                let source = Archives::read_series(self, &run, &[]).ok()?.source;
+                known.push(source.clone());
+                source
+            }
+        };
+        let head = RunHead {
+            source,
+            layout,
+            first_series: run.first_series(),
+            start_ns: run.start_ns(),
+            rows: u32::try_from(run.rows()).unwrap_or(u32::MAX),
+            clock_offset_ns: run.clock_offset_ns(),
+            ended_ns: self.ended_ns(&run),
+        };
+        Some((head, run))
+    }
+
     /// When the machine ended, if it did with this run.
     fn ended_ns(&self, run: &RunRef) -> u64 {
         let last = Some(run).filter(|run| run.is_last());

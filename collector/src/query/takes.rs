@@ -5,25 +5,31 @@ use crate::show;
 use crate::store::{Layout, Source, StoredSeries};
 use rondo_shm_layout::Labels;
 use std::collections::HashMap;
+use std::sync::Arc;
 
-/// Which series of a layout have a name that the selector takes; the machine does not matter for that.
+/// Which series of a layout the selector can take; the machine does not matter for that.
 #[derive(Default)]
 pub(super) struct NameCache {
-    of_layout: HashMap<*const StoredSeries, Vec<usize>>,
+    /// With the series themselves, so that a pointer never comes to stand for others.
+    of_layout: HashMap<*const StoredSeries, (Arc<[StoredSeries]>, Vec<usize>)>,
 }
 
 impl NameCache {
     pub(super) fn candidates(&mut self, selector: &Selector, layout: &Layout) -> &[usize] {
-        // The pointer stays valid, and another's never is the same: the heads that are found keep their layouts.
-        self.of_layout.entry(layout.series().as_ptr()).or_insert_with(|| {
+        let known = self.of_layout.entry(layout.series().as_ptr());
+        let (_, candidates) = known.or_insert_with(|| {
+            // A label that the series has not may be one of the machine.
             let takes = |series: &StoredSeries| {
-                selector.matches_by(|label| (label == "__name__").then_some(series.name.as_str()))
+                selector.matches_by(|label| match label {
+                    "__name__" => Some(series.name.as_str()),
+                    label => Some(value_of(&series.labels, label)).filter(|value| !value.is_empty()),
+                })
             };
             let all = layout.series().iter().enumerate();
-            all.filter(|(_, series)| takes(series))
-                .map(|(index, _)| index)
-                .collect()
-        })
+            let candidates = all.filter(|(_, series)| takes(series)).map(|(index, _)| index);
+            (layout.series().clone(), candidates.collect())
+        });
+        candidates
     }
 }
 
