@@ -28,6 +28,12 @@ const TIER_1_ROWS_MAX: usize = 30;
 /// Rows of a run of further tiers: two hours of five minutes. Lost ones are made again from stored rows of the tier below.
 const FURTHER_ROWS_MAX: usize = 24;
 
+/// Slabs that take turns in consolidating do so in the first eight tenths of a window.
+const TURNS: u64 = 8;
+
+/// More rows than any run of a live machine has.
+pub(crate) const RUN_ROWS_MAX: usize = 32;
+
 /// Runs that wait for a store that fails, before no further rows are made: what is not consolidated stays in the slab.
 const WAITING_RUNS_MAX: usize = 64;
 
@@ -116,13 +122,19 @@ impl Tracked {
             match self.slices.get_mut(index) {
                 Some(slice) if slice.tier_0.series().len() == series.len() => {}
                 Some(slice) => {
-                    let (tier_0, tiers) = layouts_of(slab, series, self.turn, layouts);
+                    let (tier_0, tiers) = layouts_of(slab, series, layouts);
                     slice.grow(tier_0, tiers.into_iter().map(|(layout, _)| layout).collect());
                 }
                 None => {
                     let first_series = (index * SLICE_SERIES_MAX) as u32;
-                    let (tier_0, tiers) = layouts_of(slab, series, self.turn, layouts);
-                    let mut slice = Slice::new(self.source.clone(), first_series, tier_0, tiers);
+                    let (tier_0, tiers) = layouts_of(slab, series, layouts);
+                    let mut slice = Slice::new(
+                        self.source.clone(),
+                        first_series,
+                        tier_0,
+                        tiers,
+                        self.turn / TURNS,
+                    );
                     recover(&mut slice, archives)?;
                     self.slices.push(slice);
                 }
@@ -187,7 +199,7 @@ impl Tracked {
     fn delay_ns(&self, takes_turns: bool) -> u64 {
         let window_ns = self.slices.first().map_or(0, Slice::window_ns);
         if takes_turns {
-            window_ns / 10 * (self.turn % 8)
+            window_ns / 10 * (self.turn % TURNS)
         } else {
             0
         }
@@ -341,7 +353,6 @@ fn final_ns(slab: &Slab, view: &View) -> u64 {
 fn layouts_of(
     slab: &Slab,
     series: &[rondo_reader::Series],
-    turn: u64,
     layouts: &mut Layouts,
 ) -> (Arc<Layout>, Vec<(Arc<Layout>, usize)>) {
     let series = layouts.series(series.iter().map(StoredSeries::from).collect());
@@ -366,9 +377,7 @@ fn layouts_of(
             1 => TIER_1_ROWS_MAX.min((half_ring_ns / interval_ns) as usize),
             _ => FURTHER_ROWS_MAX,
         };
-        // Not all machines of a host that were started together store their rows together.
-        let fewer = turn as usize % (rows_max / 4).max(1);
-        (make(tier, interval_ns), (rows_max - fewer.min(rows_max)).max(1))
+        (make(tier, interval_ns), rows_max.max(1))
     });
     (tier_0, further.collect())
 }
