@@ -1,4 +1,5 @@
 //! `rondo bench --collector` measures, and leaves nothing behind however it ends.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
