@@ -64,7 +64,7 @@ fn merge_naive(all: &mut [Naive], later: &[Naive]) {
 /// Values of a window, interval by interval; one in ten is missing.
 fn values() -> Vec<Vec<Option<f64>>> {
     let mut dice = Dice(1);
-    let mut value = || (dice.roll() % 10 > 0).then(|| dice.share());
+    let mut value = || (!dice.roll().is_multiple_of(10)).then(|| dice.share());
     (0..INTERVALS)
         .map(|_| (0..SERIES).map(|_| value()).collect())
         .collect()
