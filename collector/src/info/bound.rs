@@ -3,7 +3,7 @@
 
 use crate::store::archive::{layout_bytes, run_bytes_max};
 use crate::store::{ArchiveSettings, SLICE_SERIES_MAX, Source};
-use crate::track::{Layouts, layouts_of, run_rows_min};
+use crate::track::{Layouts, layouts_of, run_rows};
 use rondo_reader::Slab;
 use serde::Serialize;
 
@@ -45,16 +45,17 @@ impl MachineBound {
         let slices: Vec<_> = slab
             .series()
             .chunks(SLICE_SERIES_MAX)
-            .map(|series| layouts_of(slab, series, 0, &mut layouts).1)
+            .map(|series| layouts_of(slab, series, &mut layouts).1)
             .collect();
         let further = tiers.iter().enumerate().skip(1).map(|(number, tier)| {
-            let (rows, run_rows) = (tier.slot_count.get(), run_rows_min(slab, number));
+            let (rows, run_rows) = (tier.slot_count.get(), run_rows(slab, number));
             let (full, rest) = (rows / run_rows as u64, (rows % run_rows as u64) as usize);
             let known_max = u32::try_from(tier.interval_ns.get() / points).unwrap_or(u32::MAX);
             let mut bound = TierBound {
                 tier: number as u8,
                 rows,
-                runs: (full + u64::from(rest > 0)).saturating_mul(slices.len() as u64),
+                // The first is short, so that machines that started together do not end theirs together.
+                runs: (full + u64::from(rest > 0) + 1).saturating_mul(slices.len() as u64),
                 run_bytes_max: 0,
                 layout_bytes_max: 0,
             };
@@ -66,7 +67,8 @@ impl MachineBound {
                 };
                 let run_bytes = full
                     .saturating_mul(of_rows(run_rows))
-                    .saturating_add(of_rows(rest));
+                    .saturating_add(of_rows(rest))
+                    .saturating_add(of_rows(1));
                 let extents = run_bytes / u64::from(ArchiveSettings::default().extent_bytes) + 1;
                 bound.run_bytes_max = bound.run_bytes_max.saturating_add(run_bytes);
                 // A layout of a slab's series can always be written.

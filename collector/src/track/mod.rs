@@ -31,6 +31,12 @@ const TIER_1_ROWS_MAX: usize = 30;
 /// Rows of a run of further tiers: two hours of five minutes. Lost ones are made again from stored rows of the tier below.
 const FURTHER_ROWS_MAX: usize = 24;
 
+/// Slabs that take turns in consolidating do so in the first eight tenths of a window.
+const TURNS: u64 = 8;
+
+/// More rows than any run of a live machine has.
+pub(crate) const RUN_ROWS_MAX: usize = 32;
+
 /// Runs that wait for a store that fails, before no further rows are made: what is not consolidated stays in the slab.
 const WAITING_RUNS_MAX: usize = 64;
 
@@ -134,13 +140,19 @@ impl Tracked {
             match self.slices.get_mut(index) {
                 Some(slice) if slice.tier_0.series().len() == series.len() => {}
                 Some(slice) => {
-                    let (tier_0, tiers) = layouts_of(slab, series, self.turn, layouts);
+                    let (tier_0, tiers) = layouts_of(slab, series, layouts);
                     slice.grow(tier_0, tiers.into_iter().map(|(layout, _)| layout).collect());
                 }
                 None => {
                     let first_series = (index * SLICE_SERIES_MAX) as u32;
-                    let (tier_0, tiers) = layouts_of(slab, series, self.turn, layouts);
-                    let mut slice = Slice::new(self.source.clone(), first_series, tier_0, tiers);
+                    let (tier_0, tiers) = layouts_of(slab, series, layouts);
+                    let mut slice = Slice::new(
+                        self.source.clone(),
+                        first_series,
+                        tier_0,
+                        tiers,
+                        self.turn / TURNS,
+                    );
                     recover(&mut slice, archives)?;
                     self.slices.push(slice);
                 }
@@ -219,7 +231,7 @@ impl Tracked {
     fn delay_ns(&self, takes_turns: bool) -> u64 {
         let window_ns = self.slices.first().map_or(0, Slice::window_ns);
         if takes_turns {
-            window_ns / 10 * (self.turn % 8)
+            window_ns / 10 * (self.turn % TURNS)
         } else {
             0
         }
@@ -394,29 +406,20 @@ fn final_ns(slab: &Slab, view: &View) -> u64 {
     over_ns.min(ticked_ns.max(view.cursor_ns.saturating_sub(interval_ns)))
 }
 
-/// How many rows a run of a consolidated tier has before it is ended. Not all machines of a host that were started
-/// together store their rows together.
-fn run_rows(slab: &Slab, tier: usize, turn: u64) -> usize {
+/// How many rows a run of a consolidated tier has before it is ended; the first of a machine may have fewer.
+pub(crate) fn run_rows(slab: &Slab, tier: usize) -> usize {
     let interval_ns = slab.layout().tiers[tier].interval_ns.get();
     let rows_max = match tier {
         1 => TIER_1_ROWS_MAX.min((half_ring_ns(slab) / interval_ns) as usize),
         _ => FURTHER_ROWS_MAX,
     };
-    let fewer = turn as usize % (rows_max / 4).max(1);
-    (rows_max - fewer.min(rows_max)).max(1)
-}
-
-/// The fewest rows of which a run of a consolidated tier is ended when it is full, whatever the machine's turn.
-pub(crate) fn run_rows_min(slab: &Slab, tier: usize) -> usize {
-    let turns = 0..TIER_1_ROWS_MAX.max(FURTHER_ROWS_MAX) as u64;
-    turns.map(|turn| run_rows(slab, tier, turn)).min().unwrap_or(1)
+    rows_max.max(1)
 }
 
 /// Layouts of these series in tier 0 and in each consolidated tier, and how many rows a run of that tier may have.
 pub(crate) fn layouts_of(
     slab: &Slab,
     series: &[rondo_reader::Series],
-    turn: u64,
     layouts: &mut Layouts,
 ) -> (Arc<Layout>, Vec<(Arc<Layout>, usize)>) {
     let series = layouts.series(series.iter().map(StoredSeries::from).collect());
@@ -435,7 +438,7 @@ pub(crate) fn layouts_of(
     let tier_0 = make(0, slab.layout().axis.interval_ns());
     let further = (1..tiers.len()).map(|tier| {
         let interval_ns = tiers[tier].interval_ns.get();
-        (make(tier, interval_ns), run_rows(slab, tier, turn))
+        (make(tier, interval_ns), run_rows(slab, tier))
     });
     (tier_0, further.collect())
 }
