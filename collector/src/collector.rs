@@ -7,7 +7,7 @@ use crate::exposition::HostTotals;
 use crate::query::LiveSlab;
 use crate::show;
 use crate::store::{ArchiveSettings, Archives, Run, Source, StoreError};
-use crate::track::{PassError, Seen, Tally, Tracked, Workshop};
+use crate::track::{PassError, RUN_ROWS_MAX, Seen, Tally, Tracked, Workshop};
 use rondo_reader::{Bus, Error, Limits, Liveness, Slab};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -242,9 +242,10 @@ impl Collector {
         }
         let limit = WAITING_BYTES.max(WAITING_BYTES_PER_SERIES * series);
         self.rows_max = match self.rows_max {
-            rows if waiting_bytes > limit => rows.min(64).div_ceil(4) * 3,
-            rows if waiting_bytes < limit / 2 && rows < 64 => rows + 1,
-            64.. => usize::MAX,
+            // By one in each pass: of runs that end at different times, only a few are as long as that.
+            rows if waiting_bytes > limit => rows.min(RUN_ROWS_MAX).max(4) - 1,
+            rows if waiting_bytes < limit / 2 && rows < RUN_ROWS_MAX => rows + 1,
+            RUN_ROWS_MAX.. => usize::MAX,
             rows => rows,
         };
     }

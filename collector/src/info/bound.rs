@@ -9,7 +9,8 @@ use serde::Serialize;
 
 /// The most that a machine can take as long as it lives.
 ///
-/// Runs are as short as a collector makes them in its ordinary course; each restart of it adds a run a tier. Machines of
+/// Runs are as short as a collector makes them in its ordinary course, and the first is shorter, which counts as a run of a
+/// row more; each restart of the collector adds another a tier. Machines of
 /// one kind share their layouts: one that no other is like adds its layouts to each extent that it is in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct MachineBound {
@@ -54,7 +55,7 @@ impl MachineBound {
             let mut bound = TierBound {
                 tier: number as u8,
                 rows,
-                runs: (full + u64::from(rest > 0)).saturating_mul(slices.len() as u64),
+                runs: (full + u64::from(rest > 0) + 1).saturating_mul(slices.len() as u64),
                 run_bytes_max: 0,
                 layout_bytes_max: 0,
             };
@@ -66,7 +67,8 @@ impl MachineBound {
                 };
                 let run_bytes = full
                     .saturating_mul(of_rows(run_rows))
-                    .saturating_add(of_rows(rest));
+                    .saturating_add(of_rows(rest))
+                    .saturating_add(of_rows(1));
                 let extents = run_bytes / u64::from(ArchiveSettings::default().extent_bytes) + 1;
                 bound.run_bytes_max = bound.run_bytes_max.saturating_add(run_bytes);
                 // A layout of a slab's series can always be written.

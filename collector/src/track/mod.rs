@@ -31,6 +31,12 @@ const TIER_1_ROWS_MAX: usize = 30;
 /// Rows of a run of further tiers: two hours of five minutes. Lost ones are made again from stored rows of the tier below.
 const FURTHER_ROWS_MAX: usize = 24;
 
+/// Slabs that take turns in consolidating do so in the first eight tenths of a window.
+const TURNS: u64 = 8;
+
+/// More rows than any run of a live machine has.
+pub(crate) const RUN_ROWS_MAX: usize = 32;
+
 /// Runs that wait for a store that fails, before no further rows are made: what is not consolidated stays in the slab.
 const WAITING_RUNS_MAX: usize = 64;
 
@@ -140,7 +146,13 @@ impl Tracked {
                 None => {
                     let first_series = (index * SLICE_SERIES_MAX) as u32;
                     let (tier_0, tiers) = layouts_of(slab, series, self.turn, layouts);
-                    let mut slice = Slice::new(self.source.clone(), first_series, tier_0, tiers);
+                    let mut slice = Slice::new(
+                        self.source.clone(),
+                        first_series,
+                        tier_0,
+                        tiers,
+                        self.turn / TURNS,
+                    );
                     recover(&mut slice, archives)?;
                     self.slices.push(slice);
                 }
@@ -219,7 +231,7 @@ impl Tracked {
     fn delay_ns(&self, takes_turns: bool) -> u64 {
         let window_ns = self.slices.first().map_or(0, Slice::window_ns);
         if takes_turns {
-            window_ns / 10 * (self.turn % 8)
+            window_ns / 10 * (self.turn % TURNS)
         } else {
             0
         }

@@ -107,6 +107,11 @@ impl Extent {
         self.instances.shrink_to_fit();
     }
 
+    /// Whether it holds rows that end after `time_ns` in slab time, whichever slab's that is.
+    pub(super) fn ends_after(&self, time_ns: u64) -> bool {
+        self.newest_end_ns > time_ns
+    }
+
     /// Whether it may hold runs of the instance; rarely a wrong yes.
     pub(super) fn may_hold(&self, instance_hash: u64) -> bool {
         self.instances.binary_search(&(instance_hash as u32)).is_ok()

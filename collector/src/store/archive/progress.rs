@@ -54,6 +54,9 @@ impl ProgressKey {
     }
 }
 
+/// No row of a slab ends so long before its creation, though its clocks may differ by a kernel's tick.
+const BEFORE_CREATION_NS: u64 = 60_000_000_000;
+
 /// What was asked of the directories already, or appended since: end of the newest row, if there is any.
 pub(super) type Progress = HashMap<ProgressKey, Option<u64>>;
 
@@ -82,9 +85,17 @@ impl Archive {
             return Some(end_ns);
         }
         let instance_hash = fnv1a_64(source.instance.as_bytes());
+        // A machine that comes again under its old name need not be looked for where only its past lives can be. Slab times
+        // are compared with one another, so steps of the wall clock do not matter; simulated ones have no creation.
+        let created_ns = if source.simulated_time {
+            0
+        } else {
+            source.created_ns
+        };
+        let earliest_ns = created_ns.saturating_sub(BEFORE_CREATION_NS);
         self.order.iter().rev().find_map(|&place| {
             let extent = self.extents[place].as_ref()?;
-            if !extent.may_hold(instance_hash) {
+            if !extent.ends_after(earliest_ns) || !extent.may_hold(instance_hash) {
                 return None;
             }
             let extent_offset = self.header.extent_offset(place);

@@ -5,10 +5,11 @@ use super::samples::{INTERVAL_NS, any_runs, layout, run, source};
 use super::{EXTENT_BYTES, all, everything, open, open_read_only};
 use crate::store::archive::ProgressKey;
 use crate::store::archive::error::StoreError;
-use crate::store::{Column, Run};
+use crate::store::{Column, Run, Source};
 use proptest::prelude::*;
 use rondo_reader::Kind;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -289,4 +290,31 @@ fn equal_layouts_share_a_block() {
         1
     );
     assert_eq!(EXTENT_BYTES, 16_384);
+}
+
+/// A name is used again and again. Extents from before a machine's creation are not searched, and must not have been needed.
+#[test]
+fn progress_is_found_among_the_past_lives_of_a_name() {
+    let disk = Disk::default();
+    let layout = layout(1, &[Kind::Gauge; 20]);
+    let life = |number: u8| {
+        let mut run = run(number, u64::from(number) * 40, 40, &layout);
+        let created_ns = run.start_ns + 1;
+        run.source = Arc::new(Source {
+            instance: "vm".into(),
+            created_ns,
+            ..(*run.source).clone()
+        });
+        run
+    };
+    let mut archive = open(&disk, 64);
+    (0..40).for_each(|number| archive.append(&life(number)).unwrap());
+    archive.flush().unwrap();
+    assert!(archive.order.len() > 4, "all of it is in a few extents");
+    let mut archive = open(&disk, 64);
+    let mut progress = |run: &Run| archive.progress(&run.source, ProgressKey::new(&run.source, 0, 1));
+    for number in 0..40 {
+        assert_eq!(progress(&life(number)), Some(life(number).end_ns()));
+    }
+    assert_eq!(progress(&life(40)), None);
 }
