@@ -1,5 +1,5 @@
 //! `rondo bench`: what a record costs on this machine, by the clock that everyone has; and what a collector costs
-//! ([`collector`]).
+//! (`collector`).
 //!
 //! One thread, `series` writer-held series of all kinds in turn, with the writer's own clock read at
 //! each call. A single call is shorter than the timer's own cost, so the latencies include it and the

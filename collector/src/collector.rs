@@ -243,7 +243,7 @@ impl Collector {
         let limit = WAITING_BYTES.max(WAITING_BYTES_PER_SERIES * series);
         self.rows_max = match self.rows_max {
             // By one in each pass: of runs that end at different times, only a few are as long as that.
-            rows if waiting_bytes > limit => rows.min(RUN_ROWS_MAX).max(4) - 1,
+            rows if waiting_bytes > limit => rows.clamp(4, RUN_ROWS_MAX) - 1,
             rows if waiting_bytes < limit / 2 && rows < RUN_ROWS_MAX => rows + 1,
             RUN_ROWS_MAX.. => usize::MAX,
             rows => rows,
