@@ -56,6 +56,7 @@ $(DENY):
 check: $(DENY) ## Format, lints, documentation, licences
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
+	$(CARGO) clippy --locked --quiet -p rondo-collector --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
 	$(DENY) --log-level error check licenses bans sources
 	@found=$$($(DENY) --log-level error check advisories 2>&1) && echo "advisories: none" || \

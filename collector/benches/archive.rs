@@ -2,8 +2,8 @@
 //! `cargo bench -p rondo-collector --bench archive`. Makes a store of 2 GiB in the temporary directory (about 2 min).
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up ends")]
 
-use rondo_collector::bench::anonymous_bytes;
-use rondo_collector::bench::synthetic::{Dice, SECOND_NS, fill, layout, run_of, source, thirty};
+use rondo_collector::commands::bench::anonymous_bytes;
+use rondo_collector::commands::bench::synthetic::{Dice, SECOND_NS, fill, layout, run_of, source, thirty};
 use rondo_collector::store::Run;
 use rondo_collector::store::archive::{ArchiveSettings, Archives};
 use rondo_reader::Kind;

@@ -4,7 +4,7 @@
 #![allow(clippy::expect_used, reason = "a benchmark that cannot be set up ends")]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use rondo_collector::bench::synthetic::Dice;
+use rondo_collector::commands::bench::synthetic::Dice;
 use rondo_collector::consolidate::Window;
 use rondo_reader::PointValue;
 use std::hint::black_box;

@@ -1,52 +1,49 @@
-//! The `rondo` command: lists, shows, queries and verifies slabs.
+//! Collects what machines record on a bus, keeps it in a space fixed in advance, and answers questions about it.
 //!
-//! [`cli`] says what can be typed, [`run`] does it. Each command has a file of its own and is a
-//! function from its arguments to what is printed:
+//! The way of a sample, once it is in a slab:
 //!
-//! - `ls`: the slabs of a bus;
-//! - `info`: all about one slab;
-//! - [`query`]: the points of the series that a [`Selector`] takes, as a table, as CSV, or as the JSON
-//!   of `spec/json.md` (of a slab) or `spec/query.md` (of all else); and why there are none;
-//! - `verify`: the rules of the format that slabs break;
-//! - [`collect`]: the daemon, of which `gc` clears up the bus and `doctor` finds what ails it.
+//! - [`collector`] looks at all slabs of a bus once a second; each is [`track`]ed from its first row to the moment when its
+//!   file may go;
+//! - windows that are over are merged by [`consolidate`], which is pure;
+//! - rows become runs, and runs are kept by the archives of [`mod@store`] (`spec/store.md`);
+//! - [`query`] joins slabs, rows in memory and stored rows; [`exposition`] says it in Prometheus' words;
+//! - [`Store`] is all of that for one process that measures itself, without a daemon.
 //!
-//! Nothing here writes to a slab.
+//! With the feature `cli` (the default) there is also the `rondo` command: [`commands`], the daemon around the collector
+//! ([`collect`]), and its pages over [`http`]. Without it there is no network code.
+//!
+//! Nothing here writes to a slab, but for the one that a [`Store`] has for its own process.
 #![forbid(unsafe_code)]
 
-mod age;
-pub mod bench;
-pub mod cli;
+#[cfg(feature = "cli")]
 pub mod collect;
 pub mod collector;
+#[cfg(feature = "cli")]
+pub mod commands;
 pub mod consolidate;
-pub mod demo;
-mod doctor;
 mod embedded;
 pub mod exposition;
-mod gc;
-#[cfg(feature = "http")]
+#[cfg(feature = "cli")]
 pub mod http;
-mod info;
-mod json;
-mod ls;
+#[cfg(feature = "cli")]
 mod ofd;
-mod output;
 pub mod query;
-
-mod run;
 mod selector;
+#[cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, reason = "commands print more than the library says")
+)]
 mod show;
+#[cfg(feature = "cli")]
 mod size;
 mod span;
 pub mod store;
-mod target;
 pub mod track;
-mod verify;
 
+#[cfg(feature = "cli")]
+pub use commands::{MachineBound, Outcome, TierBound, cli, run, slab_json};
 pub use embedded::{ConsolidateError, OpenError, Store, StoreBuilder};
-pub use info::{MachineBound, TierBound};
-pub use json::slab_json;
-pub use run::{Outcome, run};
 pub use selector::{Selector, SelectorError};
+#[cfg(feature = "cli")]
 pub use size::Size;
 pub use span::Span;

@@ -1,5 +1,5 @@
 //! What the pages are, for clients that behave.
-#![cfg(feature = "http")]
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod http_common;

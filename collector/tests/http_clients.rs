@@ -1,5 +1,5 @@
 //! Clients that are slow, broken or hostile: none of them costs another its answer.
-#![cfg(feature = "http")]
+#![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod http_common;

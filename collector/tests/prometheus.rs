@@ -1,5 +1,5 @@
 //! Prometheus itself: its linter has nothing to say of our pages, and a scrape has our values.
-#![cfg(feature = "http")]
+#![cfg(feature = "cli")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -137,6 +137,9 @@ impl Bus {
         candidates.sort_by(|a, b| (a.birth, &a.name).cmp(&(b.birth, &b.name)));
         self.refused.clear();
         self.refused_count = 0;
+        if candidates.is_empty() {
+            return Ok(changes);
+        }
         let mut admission = Admission::of(&self.limits, self.slabs());
         for candidate in candidates {
             let path = self.directory.join(&candidate.name);
@@ -171,7 +174,7 @@ impl Bus {
         for entry in entries {
             let entry = entry.map_err(|error| Error::system("list", &self.directory, error))?;
             // A name that is not UTF-8 cannot be that of any identity.
-            let Some(name) = entry.file_name().to_str().map(str::to_owned) else {
+            let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
             if name.starts_with('.') || !name.ends_with(".slab") || !name.starts_with(&self.prefix) {

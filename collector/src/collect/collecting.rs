@@ -5,11 +5,9 @@
 
 use crate::collect::core::{Core, Report, Tick};
 use crate::collect::settings::Settings;
-#[cfg(feature = "http")]
 use crate::collect::{listen::Listen, pages::Pages};
 use crate::collector::{Collector, CollectorSettings, PassReport};
 use crate::exposition::Tally;
-#[cfg(feature = "http")]
 use crate::http;
 use crate::show;
 use crate::store::{ArchiveSettings, StoreError};
@@ -19,7 +17,6 @@ use std::time::{Duration, Instant};
 /// A collector that passes are made with, and that others may look at.
 pub struct Collecting {
     collector: Arc<RwLock<Collector>>,
-    #[cfg(feature = "http")]
     server: Option<http::Server>,
     status: Arc<Status>,
 }
@@ -68,7 +65,6 @@ impl Status {
     }
 
     /// What the last pass said.
-    #[cfg(feature = "http")]
     pub(crate) fn health(&self) -> http::Health {
         let passes = self.lock();
         http::Health {
@@ -102,7 +98,6 @@ impl Collecting {
         )?;
         let (collector, status) = (Arc::new(RwLock::new(collector)), Arc::new(Status::new()));
         Ok(Self {
-            #[cfg(feature = "http")]
             server: serve(&settings.listen, &collector, &status)?,
             collector,
             status,
@@ -115,7 +110,6 @@ impl Collecting {
     }
 }
 
-#[cfg(feature = "http")]
 fn serve(
     listen: &Listen,
     collector: &Arc<RwLock<Collector>>,
@@ -189,7 +183,6 @@ impl Core for Collecting {
     }
 
     fn finish(&mut self) -> anyhow::Result<()> {
-        #[cfg(feature = "http")]
         if let Some(server) = self.server.take() {
             server.shutdown();
         }

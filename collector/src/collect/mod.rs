@@ -16,7 +16,6 @@ pub mod lock;
 pub mod log;
 pub mod notify;
 pub mod pace;
-#[cfg(feature = "http")]
 mod pages;
 pub mod place;
 pub mod quiet;
@@ -30,8 +29,8 @@ pub use key::Key;
 pub use listen::Listen;
 pub use settings::Settings;
 
-use crate::cli;
-use crate::run::Outcome;
+use crate::commands::Outcome;
+use crate::commands::cli;
 use anyhow::Context;
 use settings::Sources;
 use signals::Orders;

@@ -2,9 +2,9 @@
 
 use crate::collect::collecting::Status;
 use crate::collector::Collector;
+use crate::commands::StoreFacts;
 use crate::exposition::{Family, MachineLimits, Page, Value, machine_page, own, process_families};
 use crate::http::{ApiError, Backend, Health};
-use crate::info::StoreFacts;
 use crate::query::{self, Params, Plan, Request};
 use crate::selector::Selector;
 use crate::show;

@@ -22,6 +22,7 @@ mod machines_tests;
 mod name;
 pub mod own;
 mod page;
+#[cfg(feature = "cli")]
 mod process;
 #[cfg(test)]
 mod read_back;
@@ -36,6 +37,7 @@ pub use labels::LabelSet;
 pub use machines::{MachineLimits, MachinesError, machine_page};
 pub use name::{Exported, Scale, exported};
 pub use page::Page;
+#[cfg(feature = "cli")]
 pub use process::process_families;
 pub use tally::Tally;
 pub use write::{Format, number};

@@ -127,7 +127,7 @@ pub fn explain<S: StoredRuns + ?Sized>(
 }
 
 /// Name and labels of a series, as a selector.
-pub(super) fn name_of(series: &SeriesJson) -> String {
+pub(crate) fn name_of(series: &SeriesJson) -> String {
     let labels = series
         .labels
         .iter()

@@ -17,39 +17,32 @@
 //! Nothing here reads a clock or a file, except through what it is given.
 
 mod answer;
-mod command;
 mod coverage;
 mod explain;
-mod explain_command;
-mod follow;
 mod input;
 mod join;
 mod json;
 mod params;
-mod place;
 mod plan;
-mod print;
 mod quantile;
 mod read;
-mod remote;
 mod rows;
-mod shelf;
-mod socket;
 mod source;
 mod stored;
 mod takes;
 
 pub use answer::{Answer, Part, Point, SeriesAnswer, Value};
-pub(crate) use command::run;
+#[cfg(feature = "cli")]
+pub(crate) use explain::name_of;
 pub use explain::{Coverage, Explanation, SeriesExplanation, explain};
-pub(crate) use explain_command::run_explain;
 pub use input::{LiveSlab, RunFilter, RunHead, SeriesRows, StoredRuns};
 pub use join::{Level, Row, join};
 pub use json::{AnswerJson, NumberJson, PartJson, PointJson, SeriesJson, TierJson, write_json};
 pub use params::{Params, parse_quantile, parse_quantiles, parse_time};
 pub use plan::Plan;
 pub use quantile::{between, quantile};
-pub(crate) use remote::Remote;
+#[cfg(feature = "cli")]
+pub(crate) use takes::takes_all;
 
 use crate::selector::Selector;
 use crate::store::Source;

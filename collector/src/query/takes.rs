@@ -50,7 +50,8 @@ pub(super) fn takes(selector: &Selector, source: &Source) -> bool {
 }
 
 /// Whether the selector takes a series of a machine.
-pub(super) fn takes_all(selector: &Selector, source: &Source, name: &str, labels: &Labels) -> bool {
+#[cfg(feature = "cli")]
+pub(crate) fn takes_all(selector: &Selector, source: &Source, name: &str, labels: &Labels) -> bool {
     takes(selector, source) && takes_series(selector, source, name, labels)
 }
 

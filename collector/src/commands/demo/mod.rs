@@ -1,0 +1,104 @@
+//! `rondo demo`: machines record themselves, one is killed, and all is read back when they and their slabs are gone.
+//!
+//! The demo is a small host, each part of it a process of this same program: the [`fleet`] of machines, which
+//! record what they are ([`machine`]), and the [`collector`], which stores it. The demo itself only starts them, waits, ends the
+//! collector, and then reads the store ([`report`]). Where all that is, `places` says. Nothing outlives the demo but what
+//! the user wants to keep.
+
+pub mod collector;
+pub mod fleet;
+mod life;
+pub mod machine;
+mod places;
+pub mod report;
+mod sparkline;
+
+use crate::collect::signals::Orders;
+use crate::commands::cli::{Demo, Format};
+use crate::commands::{Outcome, output};
+use anyhow::{Context, bail};
+use collector::Collector;
+use fleet::Fleet;
+use indicatif::{ProgressBar, ProgressStyle};
+use places::Places;
+use report::Report;
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+/// How often the machines are looked at.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// `rondo demo`.
+///
+/// # Errors
+/// The machines or the collector cannot run or fail, or the store cannot be read.
+pub fn command(args: &Demo) -> anyhow::Result<Outcome> {
+    let orders = Orders::from_signals().context("cannot handle signals")?;
+    let places = Places::make(args.bus.as_deref(), args.store.as_deref())?;
+    let report = run(args, &places, &orders)?;
+    let (_, store) = places.leave()?;
+    let mut out = output::stdout();
+    match args.output.format {
+        Format::Json => output::write_json(&mut out, &report)?,
+        Format::Csv => report.write_csv(&mut out)?,
+        Format::Table => {
+            report.write(&mut out)?;
+            report.write_next(&mut out, store.as_deref())?;
+        }
+    }
+    out.flush()?;
+    Ok(if report.is_complete() {
+        Outcome::Done
+    } else {
+        Outcome::Found
+    })
+}
+
+/// From the start of the collector to what is in the store afterwards.
+fn run(args: &Demo, places: &Places, orders: &Orders) -> anyhow::Result<Report> {
+    let budget_bytes = places.budget_bytes(args.machines, args.seconds)?;
+    let mut collector = Collector::start(places, budget_bytes, orders)?;
+    if let Some(address) = collector.address() {
+        eprintln!("while the machines live: curl http://{address}/metrics/machines");
+    }
+    // Declared after the collector, so that on an error the machines end first.
+    let mut fleet = Fleet::start(places.bus(), args.machines, args.seconds)?;
+    let bar = progress_bar(args);
+    let started = Instant::now();
+    while !fleet.is_over()? {
+        pause(orders, PAUSE)?;
+        collector.check()?;
+        if let Some(instance) = fleet.kill_when_due()? {
+            bar.set_message(format!("killed {instance}"));
+        }
+        bar.set_position(started.elapsed().as_secs().min(args.seconds));
+    }
+    let witnesses = fleet.finish()?;
+    bar.set_message("the collector stores the rest and removes the slabs");
+    let slabs = witnesses.iter().map(|witness| witness.slab.clone());
+    let left = collector.wait_for_removal(slabs, orders)?;
+    bar.set_message("the collector ends");
+    for line in collector.finish()? {
+        bar.suspend(|| eprintln!("rondo collect: {line}"));
+    }
+    bar.finish_and_clear();
+    Report::read(places.store(), &witnesses, &left)
+}
+
+fn progress_bar(args: &Demo) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} s");
+    let bar = ProgressBar::new(args.seconds)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        .with_message(format!("{} machines recording", args.machines));
+    // Clears its line also when the demo ends early.
+    bar.with_finish(indicatif::ProgressFinish::AndClear)
+}
+
+/// Sleeps, unless somebody wants the demo to end.
+fn pause(orders: &Orders, time: Duration) -> anyhow::Result<()> {
+    std::thread::sleep(time);
+    if orders.is_stop() || orders.take_reload() {
+        bail!("interrupted; what was temporary is removed");
+    }
+    Ok(())
+}
