@@ -3,13 +3,18 @@
 //! [`Collector::pass`] is called once a second. It never writes to a slab, and removes one only when its writer is
 //! gone, everything in it is durable, and the time is over for which it was to be kept.
 
+mod attached;
+mod live;
+mod totals;
+
+pub use totals::{PassReport, States, Totals};
+
 use crate::exposition::HostTotals;
-use crate::query::LiveSlab;
 use crate::show;
-use crate::store::{ArchiveSettings, Archives, Run, Source, StoreError};
-use crate::track::{PassError, RUN_ROWS_MAX, Seen, Tally, Tracked, Workshop};
-use rondo_reader::{Bus, Error, Limits, Liveness, Slab};
-use std::borrow::Cow;
+use crate::store::{ArchiveSettings, Archives, StoreError};
+use crate::track::{RUN_ROWS_MAX, Tracked, Workshop};
+use attached::Attached;
+use rondo_reader::{Bus, Limits, Slab};
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -37,71 +42,6 @@ pub struct CollectorSettings {
     pub keep: Duration,
     /// What is let in.
     pub limits: Limits,
-}
-
-/// What a slab is to the collector.
-#[derive(Debug, Default)]
-struct Attached {
-    /// `None` before the first look, and once all of it is stored.
-    tracked: Option<Tracked>,
-    ended: Option<Ended>,
-}
-
-/// A machine that is over.
-#[derive(Debug, Clone, Copy)]
-struct Ended {
-    at: Instant,
-    /// Whether its rows were handed to the archives, and in which pass.
-    stored_in_pass: Option<u64>,
-    /// Whether its file was removed.
-    is_removed: bool,
-    /// Whether it was given up because it cannot be read any more. Nobody who reopens it changes that.
-    is_lost: bool,
-}
-
-/// What happened since the start.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Passes.
-    pub passes: u64,
-    /// Machines (slabs) found ended.
-    pub ended: u64,
-    /// Slabs removed after they were stored.
-    pub unlinked: u64,
-    /// Slabs that could not be read any more: cut short, or broken by their writer.
-    pub lost: u64,
-    /// Failures of the store.
-    pub store_errors: u64,
-    /// What was read and made.
-    pub tally: Tally,
-}
-
-/// Slabs by state, at a moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct States {
-    /// The writer holds its lock, and ticks.
-    pub live: u64,
-    /// The writer holds its lock, but has not ticked for ten passes.
-    pub stuck: u64,
-    /// The writer is gone.
-    pub ended: u64,
-    /// Files that were not let in.
-    pub refused: u64,
-    /// Its file was cut short; until the directory is read again.
-    pub lost: u64,
-}
-
-/// What a pass found that somebody should know.
-#[derive(Debug, Default)]
-pub struct PassReport {
-    /// Slabs that came.
-    pub attached: usize,
-    /// Machines that ended.
-    pub ended: usize,
-    /// Slabs removed.
-    pub unlinked: usize,
-    /// What went wrong; all of it is tried again.
-    pub errors: Vec<anyhow::Error>,
 }
 
 /// All slabs of a bus and the archives.
@@ -388,144 +328,5 @@ impl Collector {
         on_bus
             .chain(orphans)
             .filter_map(|(slab, attached)| Some((slab, attached.tracked.as_ref()?)))
-    }
-}
-
-impl Collector {
-    /// The attached slabs whose source `takes` picks, as queries want them. Reads the windows that are still open.
-    ///
-    /// Slabs that cannot be read are left out: the next pass says why.
-    pub fn live(&self, takes: impl Fn(&Source) -> bool) -> Vec<LiveSlab<'_>> {
-        self.slabs()
-            .filter(|(_, tracked)| takes(tracked.source()))
-            .filter_map(|(slab, tracked)| {
-                let view = slab.view().ok()?;
-                let ahead = tracked.open_rows(slab, &view).ok()?;
-                // Windows that are over but were not this slab's turn yet are as good as closed.
-                let is_over = |run: &Run| {
-                    view.is_complete(run.end_ns().saturating_sub(slab.layout().axis.interval_ns()))
-                };
-                let (over, open): (Vec<Run>, Vec<Run>) =
-                    ahead.into_iter().flat_map(single_rows).partition(is_over);
-                let waiting = tracked.waiting().map(Cow::Borrowed);
-                Some(LiveSlab {
-                    source: tracked.source().clone(),
-                    runs: waiting.chain(over.into_iter().map(Cow::Owned)).collect(),
-                    open,
-                    slab: Some((slab, view)),
-                })
-            })
-            .collect()
-    }
-}
-
-/// Each row of a run as a run of its own.
-fn single_rows(run: Run) -> impl Iterator<Item = Run> {
-    (0..run.rows()).map(move |row| run.slice(row..row + 1))
-}
-
-/// What a look at a slab came to, beside rows.
-#[derive(Debug, Default)]
-struct Looked {
-    end: Option<End>,
-    /// What is not tried again.
-    given_up: Option<StoreError>,
-}
-
-/// How a machine was found to have ended.
-#[derive(Debug)]
-enum End {
-    Ended,
-    /// Nothing of it can be read any more.
-    Lost(Error),
-}
-
-impl Totals {
-    fn complain(&mut self, error: PassError, report: &mut PassReport) {
-        // As what they are, so that whoever reads the report can tell them apart.
-        report.errors.push(match error {
-            PassError::Slab(error) => error.into(),
-            PassError::Store(error) => {
-                self.store_errors += 1;
-                error.into()
-            }
-        });
-    }
-
-    fn count(&mut self, looked: Looked, report: &mut PassReport) {
-        match looked.end {
-            None => {}
-            Some(End::Ended) => {
-                self.ended += 1;
-                report.ended += 1;
-            }
-            Some(End::Lost(error)) => {
-                self.lost += 1;
-                report.errors.push(error.into());
-            }
-        }
-        if let Some(error) = looked.given_up {
-            self.store_errors += 1;
-            report.errors.push(error.into());
-        }
-    }
-}
-
-impl Attached {
-    /// One look at the slab, and what came of it into the archives.
-    fn look(
-        &mut self,
-        slab: &mut Slab,
-        archives: &mut Archives,
-        workshop: &mut Workshop,
-        (now, pass): (Instant, u64),
-    ) -> Result<Looked, PassError> {
-        let mut looked = Looked::default();
-        match &mut self.ended {
-            None => {
-                let tracked = match &mut self.tracked {
-                    Some(tracked) => tracked,
-                    None => self
-                        .tracked
-                        .insert(Tracked::attach(slab, archives, &mut workshop.layouts)?),
-                };
-                looked.end = match tracked.pass(slab, archives, workshop) {
-                    Ok(Seen::Live) => None,
-                    Ok(Seen::Ended) => Some(End::Ended),
-                    // What was consolidated before can still be stored.
-                    Err(PassError::Slab(error @ (Error::Lost(_) | Error::Rejected { .. }))) => {
-                        tracked.end_runs(0);
-                        Some(End::Lost(error))
-                    }
-                    Err(error) => return Err(error),
-                };
-                self.ended = looked.end.as_ref().map(|end| Ended {
-                    at: now,
-                    stored_in_pass: None,
-                    is_removed: false,
-                    is_lost: matches!(end, End::Lost(_)),
-                });
-            }
-            // It may have been reopened: then it goes on where the archives say.
-            Some(ended) if ended.stored_in_pass.is_some() => {
-                if !ended.is_removed && !ended.is_lost && slab.liveness()? == Liveness::Live {
-                    *self = Self::default();
-                }
-                return Ok(looked);
-            }
-            Some(_) => {}
-        }
-        if let Some(tracked) = &mut self.tracked {
-            looked.given_up = tracked.store(archives, workshop)?;
-        }
-        if let Some(ended) = &mut self.ended {
-            ended.stored_in_pass = Some(pass);
-            self.tracked = None;
-        }
-        Ok(looked)
-    }
-
-    fn is_stored(&self) -> bool {
-        self.ended.is_some_and(|ended| ended.stored_in_pass.is_some())
     }
 }

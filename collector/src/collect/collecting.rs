@@ -98,7 +98,7 @@ impl Collecting {
         )?;
         let (collector, status) = (Arc::new(RwLock::new(collector)), Arc::new(Status::new()));
         Ok(Self {
-            server: serve(&settings.listen, &collector, &status)?,
+            server: serve(settings, &collector, &status)?,
             collector,
             status,
         })
@@ -111,16 +111,19 @@ impl Collecting {
 }
 
 fn serve(
-    listen: &Listen,
+    settings: &Settings,
     collector: &Arc<RwLock<Collector>>,
     status: &Arc<Status>,
 ) -> anyhow::Result<Option<http::Server>> {
+    let listen = &settings.listen;
     if *listen == Listen::Nowhere {
         return Ok(None);
     }
     let pages = Pages {
         collector: collector.clone(),
         status: status.clone(),
+        store: settings.store.clone(),
+        info: Mutex::new(None),
     };
     let server = http::serve(listen, Arc::new(pages), http::Limits::default())?;
     tracing::info!("answering on {}", server.local_addr());

@@ -8,8 +8,10 @@ use crate::http::{ApiError, Backend, Health};
 use crate::query::{self, Params, Plan, Request};
 use crate::selector::Selector;
 use crate::show;
+use crate::store::{Archives, StoreError};
 use std::io;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 /// A collector that has not made a pass for so long does not work.
@@ -18,10 +20,17 @@ const PASS_AGE_MAX: Duration = Duration::from_secs(10);
 /// A collector that is further behind than this will lose what slabs forget.
 const LAG_MAX: Duration = Duration::from_secs(120);
 
+/// How old the facts about the store may be.
+const INFO_AGE_MAX: Duration = Duration::from_secs(5);
+
 /// Pages of a collector.
 pub(crate) struct Pages {
     pub(crate) collector: Arc<RwLock<Collector>>,
     pub(crate) status: Arc<Status>,
+    /// Where the archives are: all of their directories are read for `/metrics/info`, which may take seconds, in which no pass
+    /// shall have to wait.
+    pub(crate) store: PathBuf,
+    pub(crate) info: Mutex<Option<(Instant, Vec<u8>)>>,
 }
 
 impl Pages {
@@ -56,8 +65,17 @@ impl Backend for Pages {
     }
 
     fn info(&self) -> Result<Vec<u8>, ApiError> {
-        let facts = StoreFacts::read(self.collector().archives());
-        to_json(&facts.map_err(|error| ApiError::unavailable(error.to_string()))?)
+        let mut last = self.info.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, body)) = &*last
+            && at.elapsed() < INFO_AGE_MAX
+        {
+            return Ok(body.clone());
+        }
+        let unavailable = |error: StoreError| ApiError::unavailable(error.to_string());
+        let archives = Archives::open_read_only(&self.store).map_err(unavailable)?;
+        let body = to_json(&StoreFacts::read(&archives).map_err(unavailable)?)?;
+        *last = Some((Instant::now(), body.clone()));
+        Ok(body)
     }
 
     fn machines(&self, matches: &[Selector], limits: &MachineLimits) -> Result<Page, ApiError> {

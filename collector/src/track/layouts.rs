@@ -1,8 +1,20 @@
 //! Layouts, each once: machines of one kind have the same series, and there may be ten thousand of them.
 
+use super::slice::half_ring_ns;
 use crate::store::{Layout, StoredSeries};
+use rondo_reader::{Series, Slab};
+use rondo_shm_layout::Functions;
 use std::collections::HashSet;
 use std::sync::Arc;
+
+/// Rows of a run of tier 1: five minutes of ten seconds, well within what a slab holds.
+const TIER_1_ROWS_MAX: usize = 30;
+
+/// Rows of a run of further tiers: two hours of five minutes. Lost ones are made again from stored rows of the tier below.
+const FURTHER_ROWS_MAX: usize = 24;
+
+/// More rows than any run of a live machine has.
+pub(crate) const RUN_ROWS_MAX: usize = 32;
 
 /// All layouts in use, and some that were until not long ago.
 #[derive(Debug, Default)]
@@ -44,6 +56,43 @@ impl Layouts {
         self.series.retain(|series| Arc::strong_count(series) > 1);
         self.limit = 64.max(2 * self.layouts.len());
     }
+}
+
+/// How many rows a run of a consolidated tier has before it is ended; the first of a machine may have fewer.
+pub(crate) fn run_rows(slab: &Slab, tier: usize) -> usize {
+    let interval_ns = slab.layout().tiers[tier].interval_ns.get();
+    let rows_max = match tier {
+        1 => TIER_1_ROWS_MAX.min((half_ring_ns(slab) / interval_ns) as usize),
+        _ => FURTHER_ROWS_MAX,
+    };
+    rows_max.max(1)
+}
+
+/// Layouts of these series in tier 0 and in each consolidated tier, and how many rows a run of that tier may have.
+pub(crate) fn layouts_of(
+    slab: &Slab,
+    series: &[Series],
+    layouts: &mut Layouts,
+) -> (Arc<Layout>, Vec<(Arc<Layout>, usize)>) {
+    let series = layouts.series(series.iter().map(StoredSeries::from).collect());
+    let tiers = &slab.layout().tiers;
+    let functions: Vec<Functions> = tiers.iter().map(|tier| Functions(tier.functions.get())).collect();
+    let mut make = |tier: usize, interval_ns: u64| {
+        let later = functions.get(tier + 1..).unwrap_or_default();
+        layouts.layout(Layout::new(
+            tier as u8,
+            interval_ns,
+            functions[tier],
+            later,
+            series.clone(),
+        ))
+    };
+    let tier_0 = make(0, slab.layout().axis.interval_ns());
+    let further = (1..tiers.len()).map(|tier| {
+        let interval_ns = tiers[tier].interval_ns.get();
+        (make(tier, interval_ns), run_rows(slab, tier))
+    });
+    (tier_0, further.collect())
 }
 
 #[cfg(test)]

@@ -12,78 +12,33 @@ mod buckets;
 mod gather;
 mod host;
 mod layouts;
+mod recover;
 mod slice;
+mod workshop;
 
-pub(crate) use layouts::Layouts;
-use slice::half_ring_ns;
-pub(crate) use slice::{Scratch, Slice};
+pub(crate) use layouts::layouts_of;
+#[cfg(feature = "cli")]
+pub(crate) use layouts::run_rows;
+pub(crate) use layouts::{Layouts, RUN_ROWS_MAX};
+pub use workshop::Tally;
+pub(crate) use workshop::Workshop;
 
 use crate::exposition::HostTotals;
-use crate::store::{Archives, Layout, Run, SLICE_SERIES_MAX, Source, StoreError, StoredSeries};
+use crate::store::{Archives, Run, SLICE_SERIES_MAX, Source, StoreError};
+use recover::recover;
 use rondo_reader::{Counters, Error, Liveness, Slab, View};
-use rondo_shm_layout::Functions;
+use slice::Slice;
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Rows of a run of tier 1: five minutes of ten seconds, well within what a slab holds.
-const TIER_1_ROWS_MAX: usize = 30;
-
-/// Rows of a run of further tiers: two hours of five minutes. Lost ones are made again from stored rows of the tier below.
-const FURTHER_ROWS_MAX: usize = 24;
-
-/// Slabs that take turns in consolidating do so in the first eight tenths of a window.
-const TURNS: u64 = 8;
-
-/// More rows than any run of a live machine has.
-pub(crate) const RUN_ROWS_MAX: usize = 32;
 
 /// Runs that wait for a store that fails, before no further rows are made: what is not consolidated stays in the slab.
 const WAITING_RUNS_MAX: usize = 64;
 
+/// Slabs that take turns in consolidating do so in the first eight tenths of a window.
+const TURNS: u64 = 8;
+
 /// How long after one another passes are made.
 const PASS_NS: u64 = 1_000_000_000;
-
-/// What all slabs share in one pass.
-#[derive(Debug, Default)]
-pub(crate) struct Workshop {
-    pub(crate) layouts: Layouts,
-    pub(crate) scratch: Scratch,
-    /// Whether slabs take turns in consolidating, so that no pass has to do it for all.
-    pub(crate) takes_turns: bool,
-    /// Whether the archives refused a run that still waits. Ended machines then wait in their slabs, not in memory.
-    pub(crate) is_store_refusing: bool,
-    /// What was found, and how much was lost.
-    pub(crate) tally: Tally,
-    pub(crate) host: HostTotals,
-    /// When the collector started, by the wall clock.
-    pub(crate) started_ns: u64,
-    /// How far the slab that is furthest behind is, in this pass.
-    pub(crate) lag_ns: u64,
-}
-
-/// What was done and seen, since the start.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Points read from slots.
-    pub points: u64,
-    /// Slots that were torn.
-    pub torn: u64,
-    /// Intervals that were overwritten before they were read.
-    pub intervals_lost: u64,
-    /// Rows closed, by tier.
-    pub rows: Vec<u64>,
-    /// Samples that writers refused: stale, future, bad.
-    pub refused: [u64; 3],
-}
-
-impl Tally {
-    fn add_rows(&mut self, tier: usize, rows: u64) {
-        if self.rows.len() <= tier {
-            self.rows.resize(tier + 1, 0);
-        }
-        self.rows[tier] += rows;
-    }
-}
 
 /// What became of a slab in a pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -248,7 +203,6 @@ impl Tracked {
         let until_ns = final_ns(slab, view);
         for slice in &mut self.slices {
             let until_ns = slice.stop_ns(slab, until_ns, delay_ns);
-            let rows = slice.rows_closed.clone();
             let (found, lost) = slice.fold(slab, view, until_ns, &mut workshop.scratch)?;
             slice.share(
                 slab,
@@ -258,9 +212,7 @@ impl Tracked {
             workshop.tally.points += found.points;
             workshop.tally.torn += found.torn;
             workshop.tally.intervals_lost += lost;
-            for (tier, (now, before)) in slice.rows_closed.iter().zip(&rows).enumerate() {
-                workshop.tally.add_rows(tier + 1, now - before);
-            }
+            workshop.tally.add_closed(slice);
         }
         Ok(())
     }
@@ -301,11 +253,8 @@ impl Tracked {
         }
         // Nothing fails from here on, so that nothing is handed over twice.
         for (slice, mut points) in self.slices.iter_mut().zip(points) {
-            let rows = slice.rows_closed.clone();
             slice.seal(ended_ns);
-            for (tier, (now, before)) in slice.rows_closed.iter().zip(&rows).enumerate() {
-                workshop.tally.add_rows(tier + 1, now - before);
-            }
+            workshop.tally.add_closed(slice);
             if let Some(last) = points.last_mut() {
                 last.ended_ns = ended_ns;
             }
@@ -404,65 +353,4 @@ fn final_ns(slab: &Slab, view: &View) -> u64 {
         .map_or(0, |newest| newest.saturating_add(interval_ns));
     let ticked_ns = view.ticked_ns.saturating_add(interval_ns);
     over_ns.min(ticked_ns.max(view.cursor_ns.saturating_sub(interval_ns)))
-}
-
-/// How many rows a run of a consolidated tier has before it is ended; the first of a machine may have fewer.
-pub(crate) fn run_rows(slab: &Slab, tier: usize) -> usize {
-    let interval_ns = slab.layout().tiers[tier].interval_ns.get();
-    let rows_max = match tier {
-        1 => TIER_1_ROWS_MAX.min((half_ring_ns(slab) / interval_ns) as usize),
-        _ => FURTHER_ROWS_MAX,
-    };
-    rows_max.max(1)
-}
-
-/// Layouts of these series in tier 0 and in each consolidated tier, and how many rows a run of that tier may have.
-pub(crate) fn layouts_of(
-    slab: &Slab,
-    series: &[rondo_reader::Series],
-    layouts: &mut Layouts,
-) -> (Arc<Layout>, Vec<(Arc<Layout>, usize)>) {
-    let series = layouts.series(series.iter().map(StoredSeries::from).collect());
-    let tiers = &slab.layout().tiers;
-    let functions: Vec<Functions> = tiers.iter().map(|tier| Functions(tier.functions.get())).collect();
-    let mut make = |tier: usize, interval_ns: u64| {
-        let later = functions.get(tier + 1..).unwrap_or_default();
-        layouts.layout(Layout::new(
-            tier as u8,
-            interval_ns,
-            functions[tier],
-            later,
-            series.clone(),
-        ))
-    };
-    let tier_0 = make(0, slab.layout().axis.interval_ns());
-    let further = (1..tiers.len()).map(|tier| {
-        let interval_ns = tiers[tier].interval_ns.get();
-        (make(tier, interval_ns), run_rows(slab, tier))
-    });
-    (tier_0, further.collect())
-}
-
-/// Makes the windows that were open again, from stored rows of the tier below, and finds the place to go on from.
-fn recover(slice: &mut Slice, archives: &mut Archives) -> Result<(), StoreError> {
-    let (source, first_series) = (slice.source.clone(), slice.first_series);
-    let starts: Vec<u64> = (0..=slice.tiers.len())
-        .map(|tier| archives.progress(&source, first_series, tier as u8).unwrap_or(0))
-        .collect();
-    slice.next_ns = starts.get(1).copied().unwrap_or(0);
-    for tier in (2..=slice.tiers.len()).rev() {
-        let (from_ns, until_ns) = (starts[tier], starts[tier - 1]);
-        if from_ns >= until_ns {
-            continue;
-        }
-        for run in archives.runs((tier - 1) as u8, Some(&source.instance), i64::MIN..i64::MAX) {
-            let run = run?;
-            if run.is_of(&source) && run.first_series() == first_series && run.end_ns() > from_ns {
-                let run = archives.read(&run)?;
-                let first_row = (0..run.rows()).find(|&row| run.row_ns(row) >= from_ns);
-                slice.recover(tier as u8, &run, first_row.unwrap_or(run.rows()));
-            }
-        }
-    }
-    Ok(())
 }
