@@ -34,8 +34,8 @@ const FURTHER_ROWS_MAX: usize = 24;
 /// Slabs that take turns in consolidating do so in the first eight tenths of a window.
 const TURNS: u64 = 8;
 
-/// More rows than any run of a live machine has.
-pub(crate) const RUN_ROWS_MAX: usize = 32;
+/// Runs of fewer rows are not ended early.
+const EARLY_ROWS_MIN: usize = 4;
 
 /// Runs that wait for a store that fails, before no further rows are made: what is not consolidated stays in the slab.
 const WAITING_RUNS_MAX: usize = 64;
@@ -146,13 +146,7 @@ impl Tracked {
                 None => {
                     let first_series = (index * SLICE_SERIES_MAX) as u32;
                     let (tier_0, tiers) = layouts_of(slab, series, layouts);
-                    let mut slice = Slice::new(
-                        self.source.clone(),
-                        first_series,
-                        tier_0,
-                        tiers,
-                        self.turn / TURNS,
-                    );
+                    let mut slice = Slice::new(self.source.clone(), first_series, tier_0, tiers);
                     recover(&mut slice, archives)?;
                     self.slices.push(slice);
                 }
@@ -203,6 +197,10 @@ impl Tracked {
         let view = slab.view()?;
         if view.liveness != Liveness::Live {
             return self.end(slab, archives, workshop);
+        }
+        // Once more: what was registered since the first look may have values in intervals that this view has for final.
+        if slab.refresh()? {
+            self.take_series(slab, archives, &mut workshop.layouts)?;
         }
         if let Some(complete_ns) = view.complete_ns() {
             for slice in &mut self.slices {
@@ -344,6 +342,13 @@ impl Tracked {
         self.slices.iter_mut().for_each(|slice| slice.end_runs(rows_min));
     }
 
+    /// Ends its runs early if it is its turn in this pass: when memory runs short, each slab does so once in `turns` passes.
+    pub(crate) fn end_runs_in_turn(&mut self, pass: u64, turns: u64) {
+        if self.turn / TURNS % turns == pass % turns {
+            self.end_runs(EARLY_ROWS_MIN);
+        }
+    }
+
     /// Whose slab it is.
     pub fn source(&self) -> &Arc<Source> {
         &self.source
@@ -406,7 +411,7 @@ fn final_ns(slab: &Slab, view: &View) -> u64 {
     over_ns.min(ticked_ns.max(view.cursor_ns.saturating_sub(interval_ns)))
 }
 
-/// How many rows a run of a consolidated tier has before it is ended; the first of a machine may have fewer.
+/// How many rows a run of a consolidated tier has before it is ended, unless memory runs short.
 pub(crate) fn run_rows(slab: &Slab, tier: usize) -> usize {
     let interval_ns = slab.layout().tiers[tier].interval_ns.get();
     let rows_max = match tier {
