@@ -12,7 +12,7 @@ pub use totals::{PassReport, States, Totals};
 use crate::exposition::HostTotals;
 use crate::show;
 use crate::store::{ArchiveSettings, Archives, StoreError};
-use crate::track::{RUN_ROWS_MAX, Tracked, Workshop};
+use crate::track::{Tracked, Workshop};
 use attached::Attached;
 use rondo_reader::{Bus, Limits, Slab};
 use std::collections::{BTreeMap, HashSet};
@@ -24,6 +24,10 @@ const SYNC_EVERY: Duration = Duration::from_secs(60);
 
 /// From so many slabs on they take turns.
 const TURNS_FROM: usize = 500;
+
+/// Passes in which each slab has ended its runs once if memory runs short. Machines that were started together have runs of one
+/// length: ended in one pass, it would take long, and they would stay together.
+const EARLY_TURNS: u64 = 32;
 
 /// Memory for rows that wait to be stored: at least so much, and so much for each series.
 const WAITING_BYTES: usize = 8 << 20;
@@ -58,8 +62,8 @@ pub struct Collector {
     totals: Totals,
     last_sync: Instant,
     synced_pass: u64,
-    /// Runs of that many rows are ended early if memory runs short.
-    rows_max: usize,
+    /// Whether more rows wait in memory than should.
+    is_short_of_memory: bool,
 }
 
 impl Collector {
@@ -82,7 +86,7 @@ impl Collector {
             totals: Totals::default(),
             last_sync: now,
             synced_pass: 0,
-            rows_max: usize::MAX,
+            is_short_of_memory: false,
         })
     }
 
@@ -176,18 +180,14 @@ impl Collector {
                 Err(error) => self.totals.complain(error, report),
             }
             if let Some(tracked) = &mut attached.tracked {
-                tracked.end_runs(self.rows_max);
+                if self.is_short_of_memory {
+                    tracked.end_runs_in_turn(pass, EARLY_TURNS);
+                }
                 waiting_bytes += tracked.memory_bytes();
             }
         }
         let limit = WAITING_BYTES.max(WAITING_BYTES_PER_SERIES * series);
-        self.rows_max = match self.rows_max {
-            // By one in each pass: of runs that end at different times, only a few are as long as that.
-            rows if waiting_bytes > limit => rows.clamp(4, RUN_ROWS_MAX) - 1,
-            rows if waiting_bytes < limit / 2 && rows < RUN_ROWS_MAX => rows + 1,
-            RUN_ROWS_MAX.. => usize::MAX,
-            rows => rows,
-        };
+        self.is_short_of_memory = waiting_bytes > limit;
     }
 
     fn look_at_orphans(&mut self, now: Instant, report: &mut PassReport) {
@@ -265,11 +265,15 @@ impl Collector {
     pub fn finish(&mut self, now: Instant) -> PassReport {
         let mut report = PassReport::default();
         self.workshop.takes_turns = false;
-        self.rows_max = 0;
         // Once to make rows, and once more to store what ending the runs added.
         for _ in 0..2 {
             self.look_at_slabs(now, &mut report);
             self.look_at_orphans(now, &mut report);
+            let orphans = self.orphans.iter_mut().map(|(_, attached)| attached);
+            let tracked = self.attached.values_mut().chain(orphans);
+            tracked
+                .filter_map(|attached| attached.tracked.as_mut())
+                .for_each(|tracked| tracked.end_runs(0));
         }
         if let Err(error) = self.archives.sync() {
             report.errors.push(error.into());

@@ -293,29 +293,3 @@ fn tier_2_is_right_although_tier_1_was_overwritten() {
         assert_eq!(of_tier_2, expected_rows(name, 0..SECONDS, 300), "{name}");
     }
 }
-
-/// Ten thousand machines may be started at once. If all of their runs ended in one pass, that pass would take a second.
-#[test]
-fn runs_of_machines_that_started_together_end_at_different_times() {
-    let host = Host::new();
-    let mut collector = host.collector();
-    let name = |number: usize| format!("vm-{number}");
-    let mut machines: Vec<Machine> = (0..40)
-        .map(|number| Machine::start(&host, &name(number), schema(&GUIDE)))
-        .collect();
-    for second in 0..400 {
-        machines.iter_mut().for_each(|machine| machine.live(second));
-        pass(&mut collector, host.at(second));
-    }
-    let first_run = |number: usize| {
-        let name = name(number);
-        let mut runs = collector.archives().runs(1, Some(&name), i64::MIN..i64::MAX);
-        runs.next().unwrap().unwrap().rows()
-    };
-    let lengths: Vec<usize> = (0..40).map(first_run).collect();
-    // All of five minutes, not their end alone.
-    assert!(lengths.iter().any(|&rows| rows < 10), "{lengths:?}");
-    assert!(lengths.iter().any(|&rows| rows > 20), "{lengths:?}");
-    let together = |length: &usize| lengths.iter().filter(|other| *other == length).count();
-    assert!(lengths.iter().map(together).max() < Some(12), "{lengths:?}");
-}

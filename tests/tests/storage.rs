@@ -139,7 +139,7 @@ fn stored_noise_stays_below_the_bound_and_files_keep_their_size() {
         budget_bytes: 16 << 20,
         ..ArchiveSettings::default()
     };
-    // Runs as a collector makes them, those of tier 1 cut once more than they have to be, as a machine's first is.
+    // Runs as a collector makes them, and cut once more than they have to be, as when memory runs short.
     for first_rows in [0, 7] {
         let store = tempfile::tempdir().unwrap();
         let mut archives = Archives::open(store.path(), &settings).unwrap();

@@ -13,9 +13,6 @@ const TIER_1_ROWS_MAX: usize = 30;
 /// Rows of a run of further tiers: two hours of five minutes. Lost ones are made again from stored rows of the tier below.
 const FURTHER_ROWS_MAX: usize = 24;
 
-/// More rows than any run of a live machine has.
-pub(crate) const RUN_ROWS_MAX: usize = 32;
-
 /// All layouts in use, and some that were until not long ago.
 #[derive(Debug, Default)]
 pub(crate) struct Layouts {
@@ -58,7 +55,7 @@ impl Layouts {
     }
 }
 
-/// How many rows a run of a consolidated tier has before it is ended; the first of a machine may have fewer.
+/// How many rows a run of a consolidated tier has before it is ended, unless memory runs short.
 pub(crate) fn run_rows(slab: &Slab, tier: usize) -> usize {
     let interval_ns = slab.layout().tiers[tier].interval_ns.get();
     let rows_max = match tier {

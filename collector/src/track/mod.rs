@@ -16,10 +16,10 @@ mod recover;
 mod slice;
 mod workshop;
 
+pub(crate) use layouts::Layouts;
 pub(crate) use layouts::layouts_of;
 #[cfg(feature = "cli")]
 pub(crate) use layouts::run_rows;
-pub(crate) use layouts::{Layouts, RUN_ROWS_MAX};
 pub use workshop::Tally;
 pub(crate) use workshop::Workshop;
 
@@ -30,6 +30,9 @@ use rondo_reader::{Counters, Error, Liveness, Slab, View};
 use slice::Slice;
 use std::collections::VecDeque;
 use std::sync::Arc;
+
+/// Runs of fewer rows are not ended early.
+const EARLY_ROWS_MIN: usize = 4;
 
 /// Runs that wait for a store that fails, before no further rows are made: what is not consolidated stays in the slab.
 const WAITING_RUNS_MAX: usize = 64;
@@ -101,13 +104,7 @@ impl Tracked {
                 None => {
                     let first_series = (index * SLICE_SERIES_MAX) as u32;
                     let (tier_0, tiers) = layouts_of(slab, series, layouts);
-                    let mut slice = Slice::new(
-                        self.source.clone(),
-                        first_series,
-                        tier_0,
-                        tiers,
-                        self.turn / TURNS,
-                    );
+                    let mut slice = Slice::new(self.source.clone(), first_series, tier_0, tiers);
                     recover(&mut slice, archives)?;
                     self.slices.push(slice);
                 }
@@ -158,6 +155,10 @@ impl Tracked {
         let view = slab.view()?;
         if view.liveness != Liveness::Live {
             return self.end(slab, archives, workshop);
+        }
+        // Once more: what was registered since the first look may have values in intervals that this view has for final.
+        if slab.refresh()? {
+            self.take_series(slab, archives, &mut workshop.layouts)?;
         }
         if let Some(complete_ns) = view.complete_ns() {
             for slice in &mut self.slices {
@@ -291,6 +292,13 @@ impl Tracked {
     /// Ends the runs that have at least so many rows.
     pub(crate) fn end_runs(&mut self, rows_min: usize) {
         self.slices.iter_mut().for_each(|slice| slice.end_runs(rows_min));
+    }
+
+    /// Ends its runs early if it is its turn in this pass: when memory runs short, each slab does so once in `turns` passes.
+    pub(crate) fn end_runs_in_turn(&mut self, pass: u64, turns: u64) {
+        if self.turn / TURNS % turns == pass % turns {
+            self.end_runs(EARLY_ROWS_MIN);
+        }
     }
 
     /// Whose slab it is.

@@ -31,8 +31,6 @@ pub(crate) struct TierRows {
     pub(crate) run: Option<Run>,
     /// How many rows a run may have.
     rows_max: usize,
-    /// And the present one.
-    run_rows_max: usize,
 }
 
 #[derive(Debug)]
@@ -74,7 +72,6 @@ impl Slice {
         first_series: u32,
         tier_0: Arc<Layout>,
         tiers: Vec<(Arc<Layout>, usize)>,
-        turn: u64,
     ) -> Self {
         let series_count = tier_0.series().len();
         let mut slice = Self {
@@ -94,8 +91,6 @@ impl Slice {
                     open: None,
                     run: None,
                     rows_max,
-                    // A host's machines may all have been started together: their runs shall not all end together.
-                    run_rows_max: 1 + turn as usize % rows_max,
                 })
                 .collect(),
             ended: VecDeque::new(),
@@ -303,7 +298,7 @@ impl Slice {
         run.buckets.extend(buckets);
         self.rows_closed[tier] += 1;
         let row_ns = rows.layout.interval_ns();
-        if run.rows() >= rows.run_rows_max {
+        if run.rows() >= rows.rows_max {
             self.end_run(tier, 0);
         }
         self.feed(tier + 1, start_ns, row_ns, &window);
@@ -336,7 +331,6 @@ impl Slice {
 
     fn end_run(&mut self, tier: usize, ended_ns: u64) {
         let clock_offset_ns = self.clock_offset_ns;
-        self.tiers[tier].run_rows_max = self.tiers[tier].rows_max;
         self.ended.extend(self.tiers[tier].run.take().map(|run| Run {
             clock_offset_ns,
             ended_ns,

@@ -54,7 +54,7 @@ impl MachineBound {
             let mut bound = TierBound {
                 tier: number as u8,
                 rows,
-                // The first is short, so that machines that started together do not end theirs together.
+                // One is cut, as collectors do when memory runs short.
                 runs: (full + u64::from(rest > 0) + 1).saturating_mul(slices.len() as u64),
                 run_bytes_max: 0,
                 layout_bytes_max: 0,

@@ -87,7 +87,6 @@ impl Slice {
                     open: tier.open.clone(),
                     run: None,
                     rows_max: usize::MAX,
-                    run_rows_max: usize::MAX,
                 })
                 .collect(),
             ended: VecDeque::new(),
