@@ -245,7 +245,7 @@ impl Store {
         }
     }
 
-    /// Makes rows of the windows that have ended since, and keeps them. Returns how many rows. Made for once a second; costs
+    /// Makes rows of the windows that have ended since, and keeps them: in memory for a few minutes, then in the archives. Returns how many rows. Made for once a second; costs
     /// microseconds then, and about once a minute the time of an fdatasync.
     ///
     /// # Errors
@@ -359,6 +359,13 @@ impl Store {
     pub fn answer(&self, request: Request) -> Result<Answer, QueryError> {
         let live = self.collector.live(|_| true);
         Ok(Plan::new(&live, self.collector.archives(), request)?.answer())
+    }
+}
+
+/// What is complete is stored. A program that has to know whether that worked calls [`Store::sync`] first.
+impl Drop for Store {
+    fn drop(&mut self) {
+        let _ = self.sync();
     }
 }
 

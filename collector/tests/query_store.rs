@@ -209,6 +209,58 @@ fn a_store_remembers_a_machine_that_is_gone() {
     );
 }
 
+/// Not back from the end of the window that was sealed, which may be minutes later.
+#[test]
+fn a_range_goes_back_from_the_last_second_that_the_machine_lived() {
+    let host = ended();
+    let answer = host.json(&["exits_total", "--range", "3s"], &host.store());
+    let values: Vec<u64> = answer.series[0]
+        .points
+        .iter()
+        .map(|point| whole(point.value))
+        .collect();
+    assert_eq!(values, [2 * 41, 2 * 42, 2 * 43]);
+}
+
+#[test]
+fn rows_that_cannot_be_read_are_spoken_of() {
+    let mut host = Host::new();
+    // The second machine's rows come in frames of their own, after which the first's are known to have been whole once.
+    for instance in ["vm-1", "vm-2"] {
+        let mut machine = host.machine(instance);
+        host.live(&mut machine, 0..20);
+        drop((machine.load, machine.exits, machine.time));
+        machine.writer.close();
+        (0..3).for_each(|_| host.pass());
+    }
+    host.collector = None;
+    let arguments = ["exits_total{instance=\"vm-1\"}", "--range", "all"];
+    assert_eq!(
+        host.json(&arguments, &host.store()).warnings,
+        Vec::<String>::new()
+    );
+    let path = host.store().join("tier-0.archive");
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &[0xA5; 16], 8_192 + 200).unwrap();
+    let mut query = host.rondo();
+    let output = query
+        .arg("query")
+        .arg(host.store())
+        .args(arguments)
+        .args(["-o", "json"])
+        .output()
+        .unwrap();
+    let answer: AnswerJson = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        answer.warnings[0].contains("some stored rows cannot be read"),
+        "{:?}",
+        answer.warnings
+    );
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&answer.warnings[0]));
+    // What is whole is answered all the same.
+    assert!(answer.series[0].parts.iter().all(|part| part.tier > 0));
+}
+
 /// Of exact samples 10 × second, five to a window: the median is the third, and the buckets tell it to an eighth.
 #[test]
 fn quantiles_of_stored_rows_are_within_their_bound() {

@@ -106,6 +106,22 @@ fn a_store_goes_on_where_it_was_left() {
     assert_eq!(std::fs::read_dir(dir.path().join("slabs")).unwrap().count(), 1);
 }
 
+/// Also in simulated time, which no clock of the store follows: what was made before the ring came round is kept.
+#[test]
+fn a_store_that_is_dropped_keeps_what_it_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut store = open(dir.path(), START);
+    live(&mut store, 0..905);
+    drop(store);
+    let mut store = open(dir.path(), START + 905 * S);
+    let gauge = live(&mut store, 905..906);
+    let rows: Vec<(u64, f64)> = store.query(gauge, 1, 0, START + 900 * S).unwrap().collect();
+    let expected: Vec<(u64, f64)> = (0..90)
+        .map(|window| (START + window * 10 * S, average(window * 10, 10)))
+        .collect();
+    assert_eq!(rows, expected);
+}
+
 #[test]
 fn batches_counters_and_distributions_come_back() {
     let dir = tempfile::tempdir().unwrap();

@@ -316,3 +316,29 @@ fn rows_are_the_same_before_and_after_they_are_stored() {
         assert_eq!(after, all, "tier {tier}");
     }
 }
+
+/// Also where the last window is the one that fills a run, which ends it before the machine's end is written down.
+#[test]
+fn the_last_window_is_sealed_wherever_the_end_falls() {
+    let tiers = [(1, 600), (2, 1_000), (4, 1_000)];
+    let host = Host::new();
+    let mut collector = host.collector();
+    // Runs of tier 1 have 30 rows of 2 s, of tier 2 24 of 4 s.
+    let lives: Vec<u64> = (50..=130).collect();
+    for &seconds in &lives {
+        let mut machine = Machine::start(&host, &format!("vm-{seconds}"), schema(&tiers));
+        (0..seconds).for_each(|second| machine.live(second));
+    }
+    pass(&mut collector, host.at(1));
+    for seconds in lives {
+        for (tier, (length, _)) in tiers.iter().enumerate().skip(1) {
+            let selector = format!("counter_total{{instance=\"vm-{seconds}\"}}");
+            let answer = query(&collector, &selector, Tier::Number(tier as u8));
+            let (last, before) = answer.series[0].points.split_last().unwrap();
+            let is_cut = seconds % length != 0;
+            let ended_ns = is_cut.then_some(START + (seconds - 1) * S);
+            assert_eq!(last.sealed_ns, ended_ns, "{seconds} s in tier {tier}");
+            assert!(before.iter().all(|point| point.sealed_ns.is_none()));
+        }
+    }
+}

@@ -44,6 +44,11 @@ use std::path::Path;
 pub fn command(args: &cli::Collect) -> anyhow::Result<Outcome> {
     log::start()?;
     let settings = read_settings(args.flags(), args.config.as_deref())?;
+    anyhow::ensure!(
+        settings.bus.is_dir() || !settings.bus.exists(),
+        "the bus {} is not a directory; name another with --bus or RONDO_BUS",
+        settings.bus.display()
+    );
     // Before anything that a signal must not cut short.
     let orders = Orders::from_signals().context("cannot handle signals")?;
     tracing::info!(

@@ -66,13 +66,32 @@ impl<S: StoredRuns + ?Sized> Plan<'_, S> {
         points
     }
 
-    /// From the oldest to the newest interval of a series, on the wall clock.
+    /// From the oldest interval of a series to the newest, on the wall clock; not to the end of a window that the machine did
+    /// not live to see, or has not seen yet.
     pub(super) fn span_of(&self, series: &SeriesPlan) -> Option<Range<i128>> {
         let offset = i128::from(self.sources[series.source].clock_offset_ns);
         let coverage = self.coverage(series);
         let stretches = || coverage.iter().flat_map(|(_, _, stretches)| stretches);
         let start = stretches().map(|stretch| stretch.start).min()?;
-        let end = stretches().map(|stretch| stretch.end).max()?;
+        let source = &self.sources[series.source];
+        let newest_ns = match source.live.and_then(|live| self.live[live].slab.as_ref()) {
+            Some((_, view)) => view.cursor_ns,
+            None => source
+                .pieces
+                .iter()
+                .map(|piece| piece.head.ended_ns)
+                .max()
+                .unwrap_or(0),
+        };
+        let lived_until = match newest_ns {
+            0 => u64::MAX,
+            newest => newest.saturating_add(source.source.interval_ns),
+        };
+        let end = stretches()
+            .map(|stretch| stretch.end)
+            .max()?
+            .min(lived_until)
+            .max(start);
         Some(i128::from(start) + offset..i128::from(end) + offset)
     }
 }

@@ -155,7 +155,7 @@ impl<'a, S: StoredRuns + ?Sized> Plan<'a, S> {
         }
         if let Err(error) = found {
             self.warnings
-                .push(format!("the store cannot be searched: {error}"));
+                .push(format!("some stored rows cannot be read: {error}"));
         }
         for source in &mut self.sources {
             source.complete(self.live, &self.request);

@@ -22,18 +22,22 @@ impl StoredRuns for Archives {
         let wall_ns = wall(filter.wall.0)..wall(filter.wall.1);
         // The runs of a slab repeat who it is; the block has to be read only for the first of them.
         let mut sources: HashMap<[u8; 16], Vec<Arc<Source>>> = HashMap::new();
+        let mut damage = None;
         for tier in TIERS.filter(|tier| filter.tier.is_none_or(|wanted| wanted == *tier)) {
             for run in self.runs(tier, filter.instance, wall_ns.clone()) {
-                // What was overwritten meanwhile, or is damaged, is as if it were not there.
-                let Some(head) = run.ok().and_then(|run| self.head(run, filter, &mut sources)) else {
-                    continue;
-                };
-                if filter.takes(&head.0) && visit(head.0, head.1).is_break() {
-                    return Ok(());
+                // What is damaged is as if it were not there, but for the word about it.
+                match run.and_then(|run| self.head(run, filter, &mut sources)) {
+                    Ok(Some((head, run))) if filter.takes(&head) => {
+                        if visit(head, run).is_break() {
+                            return Ok(());
+                        }
+                    }
+                    Ok(_) | Err(StoreError::Overwritten) => {}
+                    Err(error) => damage = damage.or(Some(error)),
                 }
             }
         }
-        Ok(())
+        damage.map_or(Ok(()), Err)
     }
 
     fn read_series(&self, run: &RunRef, series: usize) -> Result<SeriesRows, StoreError> {
@@ -49,14 +53,17 @@ impl Archives {
         run: RunRef,
         filter: &RunFilter<'_>,
         sources: &mut HashMap<[u8; 16], Vec<Arc<Source>>>,
-    ) -> Option<(RunHead, RunRef)> {
+    ) -> Result<Option<(RunHead, RunRef)>, StoreError> {
         // Layouts are few and remembered; most searches end here.
-        let layout = self.layout(&run).ok().filter(|layout| (filter.layout)(layout))?;
+        let layout = self.layout(&run)?;
+        if !(filter.layout)(&layout) {
+            return Ok(None);
+        }
         let known = sources.entry(run.incarnation()).or_default();
         let source = match known.iter().find(|source| run.is_of(source)) {
             Some(source) => source.clone(),
             None => {
-                let source = Archives::read_series(self, &run, &[]).ok()?.source;
+                let source = Archives::read_series(self, &run, &[])?.source;
                 known.push(source.clone());
                 source
             }
@@ -70,7 +77,7 @@ impl Archives {
             clock_offset_ns: run.clock_offset_ns(),
             ended_ns: self.ended_ns(&run),
         };
-        Some((head, run))
+        Ok(Some((head, run)))
     }
 
     /// When the machine ended, if it did with this run.

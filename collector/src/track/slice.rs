@@ -109,8 +109,8 @@ impl Slice {
         self.carries.resize(self.series_count, Carry::Unread);
         self.logs.resize(tier_0.histograms().len(), BucketLog::default());
         self.tier_0 = tier_0;
+        self.end_runs(0);
         for (tier, layout) in self.tiers.iter_mut().zip(layouts) {
-            self.ended.extend(tier.run.take());
             if let Some((_, window)) = &mut tier.open {
                 window.resize(self.series_count);
             }
@@ -343,6 +343,15 @@ impl Slice {
         for tier in 0..self.tiers.len() {
             self.close(tier);
             self.end_run(tier, ended_ns);
+        }
+        // A run that was full with its last window was ended by that.
+        for tier in &self.tiers {
+            let of_tier = |run: &&mut Run| run.layout.tier() == tier.layout.tier();
+            if let Some(last) = self.ended.iter_mut().rev().find(of_tier)
+                && (last.start_ns..last.end_ns()).contains(&ended_ns)
+            {
+                last.ended_ns = ended_ns;
+            }
         }
     }
 

@@ -18,7 +18,7 @@ Examples:
   rondo query vm-1 exit_latency_ns --follow               points as they come
   rondo query /var/lib/rondo 'load{instance=\"vm-1\"}' --range 7d      from a store
   rondo query vm-1 load --store /var/lib/rondo --range 1h  from the slab and the store
-  rondo query http://127.0.0.1:9900 '{tenant=\"blue\"}' --tier 1 --quantile 0.5,0.99
+  rondo query http://127.0.0.1:9190 '{tenant=\"blue\"}' --tier 1 --quantile 0.5,0.99
 
 A selector is a name, matchers in braces, or both. Matchers are label=\"x\", label!=\"x\", label=~\"regex\" and
 label!~\"regex\"; a regex has to match the whole value, and a label that is not there has an empty one. instance, schema,
