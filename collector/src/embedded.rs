@@ -85,6 +85,15 @@ impl StoreBuilder {
     /// See [`OpenError`].
     pub fn open(self) -> Result<Store, OpenError> {
         let bus = self.path.join("slabs");
+        let mut builder = Writer::builder(&self.instance).bus(&bus);
+        for schema in self.schemas {
+            builder = builder.schema(schema);
+        }
+        if let Some(start_ns) = self.simulated_start_ns {
+            builder = builder.simulated_time(start_ns);
+        }
+        // What is wrong with names and schemas is found before anything is made.
+        drop(builder.clone().create_private()?);
         std::fs::create_dir_all(&bus).map_err(|source| OpenError::Directory {
             path: bus.clone(),
             source,
@@ -104,13 +113,6 @@ impl StoreBuilder {
         let report = collector.pass(Instant::now(), true);
         if let Some(error) = report.errors.first() {
             return Err(OpenError::Recovery(format!("{error:#}")));
-        }
-        let mut builder = Writer::builder(&self.instance).bus(&bus);
-        for schema in self.schemas {
-            builder = builder.schema(schema);
-        }
-        if let Some(start_ns) = self.simulated_start_ns {
-            builder = builder.simulated_time(start_ns);
         }
         Ok(Store {
             writer: builder.create()?,

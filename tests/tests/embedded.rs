@@ -183,6 +183,14 @@ fn the_directory_does_not_grow() {
     assert_eq!(size(), before);
 }
 
+#[test]
+fn a_schema_that_is_wrong_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let wrong = schema(&[(1, 600), (7, 10), (10, 10)]);
+    assert!(Store::open(dir.path().join("store"), &[wrong]).is_err());
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
 /// One at a time: two would store every row twice.
 #[test]
 fn a_store_in_use_is_refused() {

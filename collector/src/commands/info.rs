@@ -17,16 +17,17 @@ pub use bound::{MachineBound, TierBound};
 use facts::Facts;
 use rondo_reader::PointValue;
 use std::io::Write;
+use std::path::Path;
 pub(crate) use store_facts::StoreFacts;
 
 pub(crate) fn run(args: &Info) -> anyhow::Result<Outcome> {
     if let Some(collector) = Remote::parse(&args.target) {
         return remote(&collector, args);
     }
-    if let Target::Path(path) = Target::parse(&args.target)
-        && path.is_dir()
-    {
-        return store::run(&path, args);
+    // A directory is a store, or is said to be none.
+    let is_directory = |target: &Target| matches!(target, Target::Path(path) if path.is_dir());
+    if target::is_store(&args.target) || is_directory(&Target::parse(&args.target)) {
+        return store::run(Path::new(&args.target), args);
     }
     if args.instance.is_some() {
         bail!("--instance is for stores: give the directory of one as TARGET");

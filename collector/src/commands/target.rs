@@ -9,7 +9,7 @@ use crate::show;
 use anyhow::{Context, bail};
 use rondo_reader::{Bus, Error, Limits, Liveness, Slab};
 use std::cmp::Reverse;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What a TARGET stands for.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,6 +39,11 @@ impl Target {
             },
         }
     }
+}
+
+/// Whether that is the directory of a store.
+pub(crate) fn is_store(text: &str) -> bool {
+    Path::new(text).join("tier-0.archive").is_file()
 }
 
 /// The limits that the options give.

@@ -98,7 +98,9 @@ fn progress_bar(args: &Demo) -> ProgressBar {
 fn pause(orders: &Orders, time: Duration) -> anyhow::Result<()> {
     std::thread::sleep(time);
     if orders.is_stop() || orders.take_reload() {
-        bail!("interrupted; what was temporary is removed");
+        bail!(
+            "interrupted; what was temporary is removed (slabs in a directory of your own stay: `rondo gc --remove` removes them)"
+        );
     }
     Ok(())
 }

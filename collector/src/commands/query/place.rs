@@ -35,6 +35,10 @@ impl Place {
         if let Some(remote) = Remote::parse(text) {
             return Ok(Self::Remote(remote));
         }
+        // Whatever it looks like: a directory with archives in it is meant.
+        if target::is_store(text) {
+            return Ok(Self::Store(Shelf::open(Path::new(text))?));
+        }
         match (Target::parse(text), store) {
             (Target::Path(path), _) if path.is_dir() => Ok(Self::Store(Shelf::open(&path)?)),
             (Target::Instance { instance, schema }, Some(store)) => {
