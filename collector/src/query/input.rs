@@ -3,9 +3,8 @@
 //! An archive shows its directory first, as [`RunHead`]s; only the series that are wanted of the runs that
 //! are wanted are decoded then.
 
-use crate::store::{BucketCounts, Column, Columns, Layout, RowValue, Run, Source, state};
+use crate::store::{BucketCounts, Columns, Layout, RowValue, Run, Source, state};
 use rondo_reader::{Slab, View};
-use rondo_shm_layout::SENTINEL;
 use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::Display;
@@ -142,19 +141,9 @@ impl SeriesRows {
     /// What a row says; that nothing is known if it is not there.
     pub fn value(&self, row: usize) -> RowValue {
         let known = self.known.get(row).copied().unwrap_or(state::UNKNOWN);
-        let word = |column| {
-            let at = row * self.columns.len() + self.columns.position(column)?;
-            self.words.get(at).copied()
-        };
-        let float = |column| word(column).filter(|&bits| bits != SENTINEL).map(f64::from_bits);
-        RowValue {
-            known,
-            total: word(Column::Total).filter(|_| known != state::UNKNOWN),
-            sum: float(Column::Sum),
-            min: float(Column::Min),
-            max: float(Column::Max),
-            last: float(Column::Last),
-        }
+        let width = self.columns.len();
+        let words = self.words.get(row * width..(row + 1) * width);
+        RowValue::read(known, self.columns, words.unwrap_or_default())
     }
 }
 

@@ -3,7 +3,7 @@
 //! It is what consolidation makes, what archives keep, and what queries read. In memory its rows stand one
 //! after the other.
 
-use super::layout::{Column, Layout};
+use super::layout::{Column, Columns, Layout};
 use rondo_reader::Slab;
 use rondo_shm_layout::{Labels, SENTINEL};
 use std::ops::Range;
@@ -183,6 +183,22 @@ pub struct RowValue {
     pub last: Option<f64>,
 }
 
+impl RowValue {
+    /// What the words of those columns say; that nothing is known if there are none.
+    pub(crate) fn read(known: u32, columns: Columns, words: &[u64]) -> Self {
+        let word = |column| columns.position(column).and_then(|at| words.get(at).copied());
+        let float = |column| word(column).filter(|&bits| bits != SENTINEL).map(f64::from_bits);
+        Self {
+            known,
+            total: word(Column::Total).filter(|_| known != state::UNKNOWN),
+            sum: float(Column::Sum),
+            min: float(Column::Min),
+            max: float(Column::Max),
+            last: float(Column::Last),
+        }
+    }
+}
+
 impl Run {
     /// An empty run that starts at `start_ns`.
     pub fn new(source: Arc<Source>, layout: Arc<Layout>, first_series: u32, start_ns: u64) -> Self {
@@ -224,16 +240,7 @@ impl Run {
         let known = self.known[row * layout.series().len() + series];
         let start = row * layout.width() + layout.words(series).start;
         let columns = layout.columns(series);
-        let word = |column| columns.position(column).map(|at| self.words[start + at]);
-        let float = |column| word(column).filter(|&bits| bits != SENTINEL).map(f64::from_bits);
-        RowValue {
-            known,
-            total: word(Column::Total).filter(|_| known != state::UNKNOWN),
-            sum: float(Column::Sum),
-            min: float(Column::Min),
-            max: float(Column::Max),
-            last: float(Column::Last),
-        }
+        RowValue::read(known, columns, &self.words[start..start + columns.len()])
     }
 
     /// The buckets of a histogram (a series number) at the end of a row.
