@@ -5,6 +5,7 @@ use crate::simulation::{GUIDE, Host, Machine, assert_tiers, schema};
 use rondo_collector::collector::{Collector, PassReport};
 use rondo_writer::Writer;
 use std::fs::OpenOptions;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -53,6 +54,14 @@ impl Scene {
         for _ in 0..passes {
             let report = self.pass();
             assert!(report.errors.is_empty(), "{:?}", report.errors);
+        }
+    }
+
+    /// Seconds of another machine beside the good one, each with a pass in which nothing goes wrong.
+    pub fn live_beside(&mut self, other: &mut Machine, seconds: Range<u64>) {
+        for second in seconds {
+            other.live(second);
+            self.quiet_passes(1);
         }
     }
 

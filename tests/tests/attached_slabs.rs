@@ -13,10 +13,7 @@ fn a_slab_that_is_cut_short_is_lost_and_keeps_what_was_stored() {
     for length in [0, 4_096] {
         let mut scene = Scene::new();
         let mut bad = Machine::start(&scene.host, "bad", schema(&GUIDE));
-        for second in 0..25 {
-            bad.live(second);
-            scene.quiet_passes(1);
-        }
+        scene.live_beside(&mut bad, 0..25);
         let path = path_of(&bad.writer);
         // Its own writer would die of it.
         std::mem::forget(bad);
@@ -44,10 +41,7 @@ fn a_slab_made_sparse_has_nothing_to_say_and_goes_on() {
     use nix::fcntl::{FallocateFlags, fallocate};
     let mut scene = Scene::new();
     let mut bad = Machine::start(&scene.host, "bad", schema(&GUIDE));
-    for second in 0..25 {
-        bad.live(second);
-        scene.quiet_passes(1);
-    }
+    scene.live_beside(&mut bad, 0..25);
     let path = path_of(&bad.writer);
     let poke = Poke::new(&path);
     let file = OpenOptions::new().write(true).open(&path).unwrap();
@@ -59,10 +53,7 @@ fn a_slab_made_sparse_has_nothing_to_say_and_goes_on() {
         }
         scene.quiet_passes(2);
     }
-    for second in 25..60 {
-        bad.live(second);
-        scene.quiet_passes(1);
-    }
+    scene.live_beside(&mut bad, 25..60);
     drop(bad);
     scene.until_removed(&path);
     let rows = stored(scene.collector.archives(), "bad", 1, "gauge");
@@ -98,18 +89,12 @@ fn an_unlinked_slab_is_collected_until_its_writer_is_gone() {
 fn a_slab_replaced_by_its_copy_is_stored_once() {
     let mut scene = Scene::new();
     let mut bad = Machine::start(&scene.host, "bad", schema(&GUIDE));
-    for second in 0..25 {
-        bad.live(second);
-        scene.quiet_passes(1);
-    }
+    scene.live_beside(&mut bad, 0..25);
     let path = path_of(&bad.writer);
     let bytes = std::fs::read(&path).unwrap();
     std::fs::remove_file(&path).unwrap();
     std::fs::write(&path, bytes).unwrap();
-    for second in 25..60 {
-        bad.live(second);
-        scene.quiet_passes(1);
-    }
+    scene.live_beside(&mut bad, 25..60);
     drop(bad);
     scene.until_removed(&path);
     let archives = scene.collector.archives();

@@ -17,10 +17,7 @@ use std::time::Duration;
 fn a_cursor_that_jumps_costs_no_more_than_the_ring() {
     let mut scene = Scene::new();
     let mut bad = Machine::start(&scene.host, "bad", schema(&GUIDE));
-    for second in 0..25 {
-        bad.live(second);
-        scene.quiet_passes(1);
-    }
+    scene.live_beside(&mut bad, 0..25);
     let path = path_of(&bad.writer);
     let poke = Poke::new(&path);
     let (cursor, ticked) = (poke.raw.live(0), poke.raw.live(8));
@@ -167,10 +164,7 @@ fn hostile_values_are_left_out_or_stored_as_they_are() {
 fn a_slab_that_turns_invalid_is_given_up_once() {
     let mut scene = Scene::new();
     let mut bad = Machine::start(&scene.host, "bad", schema(&GUIDE));
-    for second in 0..25 {
-        bad.live(second);
-        scene.quiet_passes(1);
-    }
+    scene.live_beside(&mut bad, 0..25);
     let path = path_of(&bad.writer);
     let poke = Poke::new(&path);
     poke.put_u64(poke.raw.live(128), 1 << 40);
