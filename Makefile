@@ -31,7 +31,7 @@ endef
 .PHONY: demo
 demo: ## Machines record for 45 s, a collector stores it, all is read back (DEMO='--store DIR' keeps it)
 	$(call install,$(NEEDS_DEMO))
-	$(CARGO) build --locked --release --quiet -p rondo-collector
+	RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector
 	target/release/rondo demo $(DEMO)
 
 .PHONY: test

@@ -100,7 +100,9 @@ impl Backend for Pages {
             tiers().zip(usage.iter().map(of)).collect::<Vec<(String, f64)>>()
         };
         let series: usize = collector.slabs().map(|(slab, _)| slab.series().len()).sum();
-        let revision = option_env!("RONDO_REVISION").unwrap_or("unknown");
+        // Whoever builds a release says it; `make` does.
+        let revision = option_env!("RONDO_REVISION").filter(|revision| !revision.is_empty());
+        let revision = revision.unwrap_or("unknown");
         let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", revision)];
         let refused = ["stale", "future", "bad"]
             .into_iter()
