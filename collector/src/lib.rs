@@ -22,6 +22,7 @@ pub mod collector;
 pub mod commands;
 pub mod consolidate;
 mod embedded;
+pub mod export;
 pub mod exposition;
 #[cfg(feature = "cli")]
 pub mod http;

@@ -1,0 +1,11 @@
+//! What leaves: rows of a tier, each once, under the names that Prometheus wants.
+//!
+//! - [`Drain`] hands over the rows of a tier that an [`ExportCursor`] has not passed yet, those of the archives first, then those
+//!   that still wait in memory;
+//! - [`Outgoing`] says what becomes of the series of a slice: labels, and where the value of each stands in a row.
+
+mod outgoing;
+#[cfg(feature = "cli")]
+pub mod remote_write;
+
+pub use outgoing::{Family, Naming, Nature, Outgoing, outgoing};
