@@ -4,8 +4,13 @@
 //!   that still wait in memory;
 //! - [`Outgoing`] says what becomes of the series of a slice: labels, and where the value of each stands in a row.
 
+mod cursor;
+mod drain;
 mod outgoing;
+mod progress;
 #[cfg(feature = "cli")]
 pub mod remote_write;
 
+pub use cursor::{CursorError, ExportCursor};
+pub use drain::{Drain, Drained};
 pub use outgoing::{Family, Naming, Nature, Outgoing, outgoing};

@@ -49,7 +49,7 @@ pub(crate) struct Slice {
     /// Runs that get no further rows, oldest first, until they are in an archive.
     pub(crate) ended: VecDeque<Run>,
     /// As of the last time that the slab was read.
-    clock_offset_ns: i64,
+    pub(crate) clock_offset_ns: i64,
     /// Rows closed since they were last counted, by consolidated tier.
     pub(crate) rows_closed: Vec<u64>,
 }
