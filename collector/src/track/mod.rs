@@ -323,13 +323,14 @@ impl Tracked {
         })
     }
 
-    /// Rows of tier 0 that are final, of each slice from the time on that `since_ns` has for its first series.
+    /// Rows of tier 0 that are final and not stored, of each slice from the time on that `since_ns` has for its first series.
     pub(crate) fn points_since(&self, slab: &Slab, since_ns: impl Fn(u32) -> u64) -> Result<Vec<Run>, Error> {
         let view = slab.view()?;
         let until_ns = final_ns(slab, &view);
         let mut points = Vec::new();
         for slice in &self.slices {
-            points.extend(slice.points(slab, &view, since_ns(slice.first_series)..until_ns)?);
+            let from_ns = since_ns(slice.first_series).max(slice.points_stored_ns);
+            points.extend(slice.points(slab, &view, from_ns..until_ns)?);
         }
         Ok(points)
     }

@@ -76,6 +76,7 @@ impl Slice {
             source: self.source.clone(),
             first_series: self.first_series,
             series_count: self.series_count,
+            points_stored_ns: self.points_stored_ns,
             next_ns: self.next_ns,
             carries: self.carries.clone(),
             logs: self.logs.clone(),
