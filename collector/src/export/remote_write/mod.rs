@@ -4,6 +4,7 @@
 
 mod aggregate;
 mod destination;
+mod journal;
 mod relabel;
 
 pub use aggregate::AggregateRule;
