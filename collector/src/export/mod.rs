@@ -8,4 +8,6 @@ mod outgoing;
 #[cfg(feature = "cli")]
 pub mod remote_write;
 
-pub use outgoing::{Family, Naming, Nature, Outgoing, outgoing};
+pub use outgoing::{
+    Family, Histograms, Naming, NativeHistogram, NativeSpan, Nature, Outgoing, outgoing, stamp_ms, stamp_ns,
+};
