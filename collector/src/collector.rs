@@ -325,6 +325,11 @@ impl Collector {
         &self.archives
     }
 
+    /// Whether what is on the bus is known.
+    pub(crate) fn has_seen_bus(&self) -> bool {
+        self.bus.is_some() && self.totals.passes > 0
+    }
+
     /// The slabs that are attached, with what has been made of them.
     pub fn slabs(&self) -> impl Iterator<Item = (&Slab, &Tracked)> {
         let on_bus = self.bus.iter().flat_map(Bus::slabs).zip(self.attached.values());

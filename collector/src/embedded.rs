@@ -8,6 +8,7 @@
 //! Opening a store again begins a new incarnation. What the last one left is sealed and stored first; queries see both.
 
 use crate::collector::{Collector, CollectorSettings};
+use crate::export::{Drained, ExportCursor};
 use crate::query::{Answer, Plan, QueryError, Request, Tier, Value};
 use crate::selector::Selector;
 use crate::store::{ArchiveSettings, StoreError};
@@ -46,6 +47,22 @@ pub enum OpenError {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConsolidateError(String);
+
+/// Why rows could not be drained.
+#[derive(Debug, thiserror::Error)]
+pub enum DrainError {
+    /// A cursor is good for one tier.
+    #[error("the cursor is of tier {cursor}, not {asked}")]
+    Tier {
+        /// What was asked for.
+        asked: u8,
+        /// What the cursor is of.
+        cursor: u8,
+    },
+    /// The archives cannot be read.
+    #[error(transparent)]
+    Archives(#[from] StoreError),
+}
 
 /// What a store is made of, and how large it is; made by [`Store::builder`].
 #[derive(Debug, Clone)]
@@ -352,6 +369,45 @@ impl Store {
         points.dedup_by_key(|(t, _)| *t);
         points.reverse();
         Ok(points.into_iter())
+    }
+
+    /// Every row of a tier that the cursor has not passed, and moves the cursor behind them: all series, as they are
+    /// kept, oldest first within a slice. A row leaves once it is final, wherever it is kept, and exactly once, however
+    /// often the store is opened anew, as long as the cursor is saved with what was made of the rows.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let dir = tempfile::tempdir()?;
+    /// use rondo_collector::{Store, export::ExportCursor};
+    ///
+    /// # let mut store = Store::open(dir.path(), &[])?;
+    /// let file = dir.path().join("cursor");
+    /// let mut cursor = ExportCursor::load(&file)?.unwrap_or(ExportCursor::new(1));
+    /// for rows in store.drain(1, &mut cursor)? {
+    ///     for row in rows.first_row..rows.run.rows() {
+    ///         println!("{} {:?}", rows.run.row_ns(row), rows.run.value(row, 0));
+    ///     }
+    /// }
+    /// cursor.save(&file)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The cursor is of another tier, or part of the store is damaged; the cursor has then passed what is damaged, and what
+    /// was read is lost unless the cursor is put back.
+    pub fn drain(&self, tier: u8, cursor: &mut ExportCursor) -> Result<Vec<Drained>, DrainError> {
+        if cursor.tier() != tier {
+            return Err(DrainError::Tier {
+                asked: tier,
+                cursor: cursor.tier(),
+            });
+        }
+        let drain = self.collector.drain(cursor, usize::MAX);
+        match drain.errors.into_iter().next() {
+            Some(error) => Err(DrainError::Archives(error)),
+            None => Ok(drain.drained.into_iter().filter(|rows| !rows.is_end).collect()),
+        }
     }
 
     /// Everything that is known of the series that a selector takes: all columns, flags, tiers.

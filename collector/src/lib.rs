@@ -6,7 +6,8 @@
 //!   file may go;
 //! - windows that are over are merged by [`consolidate`], which is pure;
 //! - rows become runs, and runs are kept by the archives of [`mod@store`] (`spec/store.md`);
-//! - [`query`] joins slabs, rows in memory and stored rows; [`exposition`] says it in Prometheus' words;
+//! - [`query`] joins slabs, rows in memory and stored rows; [`exposition`] says it in Prometheus' words,
+//!   and [`export`] takes it away;
 //! - [`Store`] is all of that for one process that measures itself, without a daemon.
 //!
 //! With the feature `cli` (the default) there is also the `rondo` command: [`commands`], the daemon around the collector
@@ -43,7 +44,7 @@ pub mod track;
 
 #[cfg(feature = "cli")]
 pub use commands::{MachineBound, Outcome, TierBound, cli, run, slab_json};
-pub use embedded::{ConsolidateError, OpenError, Store, StoreBuilder};
+pub use embedded::{ConsolidateError, DrainError, OpenError, Store, StoreBuilder};
 pub use selector::{Selector, SelectorError};
 #[cfg(feature = "cli")]
 pub use size::Size;

@@ -7,6 +7,6 @@ pub mod archive;
 mod layout;
 mod run;
 
-pub use archive::{ArchiveSettings, ArchiveUsage, Archives, ProgressKey, RunRef, StoreError};
+pub use archive::{ArchiveSettings, ArchiveUsage, Archives, FrameRuns, ProgressKey, RunRef, StoreError};
 pub use layout::{BucketShape, Column, Columns, Layout, SLICE_SERIES_MAX, StoredSeries};
 pub use run::{BucketCounts, RowValue, Run, Source, read_varint, state, write_varint};

@@ -250,7 +250,7 @@ impl Tracked {
             let stored_ns = archives
                 .progress(&self.source, slice.first_series, 0)
                 .unwrap_or(0);
-            points.push(slice.points(slab, &view, stored_ns)?);
+            points.push(slice.points(slab, &view, stored_ns..u64::MAX)?);
         }
         // Nothing fails from here on, so that nothing is handed over twice.
         for (slice, mut points) in self.slices.iter_mut().zip(points) {
@@ -312,6 +312,27 @@ impl Tracked {
             let open = slice.tiers.iter().filter_map(|tier| tier.run.as_ref());
             slice.ended.iter().chain(open)
         })
+    }
+
+    /// The same, each with what to add to its times to have the wall clock's: of runs that go on, that is not settled.
+    pub(crate) fn waiting_at(&self) -> impl Iterator<Item = (&Run, i64)> {
+        self.slices.iter().flat_map(|slice| {
+            let ended = slice.ended.iter().map(|run| (run, run.clock_offset_ns));
+            let open = slice.tiers.iter().filter_map(|tier| tier.run.as_ref());
+            ended.chain(open.map(|run| (run, slice.clock_offset_ns)))
+        })
+    }
+
+    /// Rows of tier 0 that are final and not stored, of each slice from the time on that `since_ns` has for its first series.
+    pub(crate) fn points_since(&self, slab: &Slab, since_ns: impl Fn(u32) -> u64) -> Result<Vec<Run>, Error> {
+        let view = slab.view()?;
+        let until_ns = final_ns(slab, &view);
+        let mut points = Vec::new();
+        for slice in &self.slices {
+            let from_ns = since_ns(slice.first_series).max(slice.points_stored_ns);
+            points.extend(slice.points(slab, &view, from_ns..until_ns)?);
+        }
+        Ok(points)
     }
 
     /// The rows of windows that [`Self::waiting`] and the archives do not have yet, as they would be if they were closed now.

@@ -9,6 +9,7 @@ pub(super) fn recover(slice: &mut Slice, archives: &mut Archives) -> Result<(), 
     let starts: Vec<u64> = (0..=slice.tiers.len())
         .map(|tier| archives.progress(&source, first_series, tier as u8).unwrap_or(0))
         .collect();
+    slice.points_stored_ns = starts.first().copied().unwrap_or(0);
     slice.next_ns = starts.get(1).copied().unwrap_or(0);
     for tier in (2..=slice.tiers.len()).rev() {
         let (from_ns, until_ns) = (starts[tier], starts[tier - 1]);

@@ -38,6 +38,8 @@ pub(crate) struct Slice {
     pub(crate) source: Arc<Source>,
     pub(crate) first_series: u32,
     series_count: usize,
+    /// Rows of tier 0 were stored up to here when the slab was taken up, which then was not its first time.
+    pub(crate) points_stored_ns: u64,
     /// Start of the first interval that is not folded yet; 0 before the first sample.
     pub(crate) next_ns: u64,
     carries: Vec<Carry>,
@@ -49,7 +51,7 @@ pub(crate) struct Slice {
     /// Runs that get no further rows, oldest first, until they are in an archive.
     pub(crate) ended: VecDeque<Run>,
     /// As of the last time that the slab was read.
-    clock_offset_ns: i64,
+    pub(crate) clock_offset_ns: i64,
     /// Rows closed since they were last counted, by consolidated tier.
     pub(crate) rows_closed: Vec<u64>,
 }
@@ -78,6 +80,7 @@ impl Slice {
             source,
             first_series,
             series_count,
+            points_stored_ns: 0,
             next_ns: 0,
             carries: Vec::new(),
             logs: Vec::new(),

@@ -92,7 +92,7 @@ impl Archives {
         })
     }
 
-    fn archive_of(tier: u8) -> usize {
+    pub(super) fn archive_of(tier: u8) -> usize {
         usize::from(tier).min(ARCHIVE_COUNT - 1)
     }
 

@@ -42,10 +42,10 @@ pub(super) struct Extent {
     newest_end_ns: u64,
     pub totals: Totals,
     /// Number of the oldest frame.
-    first_number: u64,
+    pub first_number: u64,
     /// Number of the newest frame, and what it says of those before it.
     pub last_number: u64,
-    synced_below: u64,
+    pub synced_below: u64,
 }
 
 impl Extent {

@@ -1,11 +1,11 @@
 //! Finding runs by their directory entries, and reading them.
 
 use super::error::StoreError;
-use super::extent::read_frame;
+use super::extent::{Extent, read_frame};
 use super::frame::{ENDED, Entry, Use};
 use super::input::Malformed;
 use super::progress::ProgressKey;
-use super::ring::Archive;
+use super::ring::{Archive, Filling};
 use super::{layout_block, run_block};
 use crate::store::{Layout, Run, Source};
 use rondo_shm_layout::fnv1a_64;
@@ -120,38 +120,77 @@ impl Wanted {
     }
 }
 
+/// The directory of a frame, or of the one in the making.
+pub(super) struct Directory {
+    pub(super) number: u64,
+    pub(super) place: usize,
+    extent_use: Use,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Directory {
+    /// Its runs, in order of writing.
+    pub(super) fn runs(self, archive: usize) -> impl Iterator<Item = RunRef> {
+        let (place, extent_use) = (self.place, self.extent_use);
+        self.entries.into_iter().map(move |entry| RunRef {
+            archive,
+            place,
+            extent_use,
+            entry,
+        })
+    }
+}
+
+impl Filling {
+    /// What the next flush will write.
+    pub(super) fn directory(&self) -> Directory {
+        Directory {
+            number: self.next_number(),
+            place: self.place,
+            extent_use: self.extent_use,
+            entries: self.pending.entries.clone(),
+        }
+    }
+}
+
 impl Archive {
     /// Directories of the extents that `is_wanted`, in order of writing; where one is damaged, an error.
     pub(super) fn directories<'a>(
         &'a self,
-        is_wanted: impl Fn(&super::extent::Extent) -> bool + 'a,
-    ) -> impl Iterator<Item = Result<(usize, Use, Vec<Entry>), StoreError>> + 'a {
+        is_wanted: impl Fn(&Extent) -> bool + 'a,
+    ) -> impl Iterator<Item = Result<Directory, StoreError>> + 'a {
+        self.directories_after(move |extent| is_wanted(extent).then_some(0))
+    }
+
+    /// The same, but for so many frames at the start of each extent; `None` for all of them.
+    pub(super) fn directories_after<'a>(
+        &'a self,
+        skipped: impl Fn(&Extent) -> Option<usize> + 'a,
+    ) -> impl Iterator<Item = Result<Directory, StoreError>> + 'a {
         let wanted = move |&place: &usize| {
-            let extent = self.extents[place].as_ref().filter(|extent| is_wanted(extent))?;
-            Some((place, extent))
+            let extent = self.extents[place].as_ref()?;
+            Some((place, extent, skipped(extent)?))
         };
         self.order
             .iter()
             .filter_map(wanted)
-            .flat_map(move |(place, extent)| {
-                let frames = extent.frames.iter();
+            .flat_map(move |(place, extent, skipped)| {
+                let frames = extent.frames.iter().skip(skipped);
                 frames.filter_map(move |&offset| self.directory(place, extent.extent_use, offset).transpose())
             })
     }
 
     /// The directory of a frame; `None` if another process has overwritten the extent.
-    fn directory(
-        &self,
-        place: usize,
-        extent_use: Use,
-        offset: u32,
-    ) -> Result<Option<(usize, Use, Vec<Entry>)>, StoreError> {
+    fn directory(&self, place: usize, extent_use: Use, offset: u32) -> Result<Option<Directory>, StoreError> {
         let extent_offset = self.header.extent_offset(place);
         let frame = |offset: u32| read_frame(&*self.medium, &self.header, extent_offset, offset as usize);
         match frame(offset) {
-            Some(head) if head.header.extent_use(&self.header) == extent_use => {
-                Ok(Some((place, extent_use, head.entries)))
-            }
+            Some(head) if head.header.extent_use(&self.header) == extent_use => Ok(Some(Directory {
+                number: head.header.number.get(),
+                place,
+                extent_use,
+                entries: head.entries,
+            })),
             _ if self.is_overwritten(place, extent_use) => Ok(None),
             _ => Err(self.damaged(
                 extent_offset + u64::from(offset),
@@ -180,28 +219,16 @@ impl Archive {
         archive: usize,
         wanted: Wanted,
     ) -> impl Iterator<Item = Result<RunRef, StoreError>> {
-        let of_entries = move |wanted: &Wanted, (place, extent_use, entries): (usize, Use, Vec<Entry>)| {
-            let met = entries.into_iter().filter(|entry| wanted.is_met_by(entry));
-            let run = |entry| {
-                Ok(RunRef {
-                    archive,
-                    place,
-                    extent_use,
-                    entry,
-                })
-            };
-            met.map(run).collect::<Vec<_>>()
-        };
         let filter = wanted.clone();
         let stored = self.directories(move |extent| {
             filter.overlaps(extent.wall_ns) && filter.instance_hash.is_none_or(|hash| extent.may_hold(hash))
         });
-        let pending = self
-            .filling
-            .iter()
-            .map(|filling| Ok((filling.place, filling.extent_use, filling.pending.entries.clone())));
+        let pending = self.filling.iter().map(|filling| Ok(filling.directory()));
         stored.chain(pending).flat_map(move |directory| match directory {
-            Ok(directory) => of_entries(&wanted, directory),
+            Ok(mut directory) => {
+                directory.entries.retain(|entry| wanted.is_met_by(entry));
+                directory.runs(archive).map(Ok).collect::<Vec<_>>()
+            }
             Err(error) => vec![Err(error)],
         })
     }

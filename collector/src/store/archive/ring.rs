@@ -50,6 +50,18 @@ pub(super) struct Filling {
     pub(super) written_bytes: u64,
 }
 
+impl Filling {
+    /// Number of the frame in the making.
+    pub(super) fn next_number(&self) -> u64 {
+        self.next_number
+    }
+
+    /// Frames below are on stable storage.
+    pub(super) fn synced_below(&self) -> u64 {
+        self.synced_below
+    }
+}
+
 impl Archive {
     /// Opens a file that has a head, to read what it holds now.
     pub(super) fn open_read_only(path: &Path, medium: Box<dyn Medium>) -> Result<Self, StoreError> {

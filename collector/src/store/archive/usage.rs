@@ -65,9 +65,11 @@ impl Archives {
             // Of each layout in each extent: all runs that have it, and the instance's by tier.
             let mut shares: HashMap<(usize, u32), (u64, BTreeMap<u8, u64>)> = HashMap::new();
             for directory in archive.directories(|extent| extent.may_hold(hash)) {
-                let (place, _, entries) = directory?;
-                for entry in &entries {
-                    let share = shares.entry((place, entry.layout_offset.get())).or_default();
+                let directory = directory?;
+                for entry in &directory.entries {
+                    let share = shares
+                        .entry((directory.place, entry.layout_offset.get()))
+                        .or_default();
                     share.0 += 1;
                     if entry.instance_hash.get() == hash {
                         *bytes.entry(entry.tier).or_default() +=

@@ -7,23 +7,25 @@ use crate::track::gather::{Carry, gather};
 use crate::track::host::HostShare;
 use rondo_reader::{Error, PointValue, Slab, View};
 use std::collections::VecDeque;
+use std::ops::Range;
 
 /// Rows of tier 0 in a run: ten minutes of seconds.
 const POINT_ROWS_MAX: u64 = 600;
 
 impl Slice {
-    /// Everything that the slab holds from `first_ns` on, as rows of tier 0: what is stored of a machine that has ended. A
-    /// run has as many rows as are read at once; intervals of which nothing is known are left out.
-    pub(crate) fn points(&self, slab: &Slab, view: &View, first_ns: u64) -> Result<Vec<Run>, Error> {
+    /// What the slab holds of the intervals that start in `range`, as rows of tier 0: all of it is stored of a machine that
+    /// has ended. A run has as many rows as are read at once; intervals of which nothing is known are left out.
+    pub(crate) fn points(&self, slab: &Slab, view: &View, range: Range<u64>) -> Result<Vec<Run>, Error> {
         let mut runs = Vec::new();
         let Some((window_first, window_last)) = view.window() else {
             return Ok(runs);
         };
         let interval_ns = slab.layout().axis.interval_ns();
         let (series, mut carries) = (self.series(slab), vec![Carry::Unread; self.series_count]);
-        let mut next_ns = first_ns.max(self.first_ns(slab, window_first));
-        while next_ns <= window_last {
-            let count = ((window_last - next_ns) / interval_ns + 1).min(POINT_ROWS_MAX);
+        let end_ns = window_last.saturating_add(interval_ns).min(range.end);
+        let mut next_ns = range.start.max(self.first_ns(slab, window_first));
+        while next_ns < end_ns {
+            let count = (end_ns - next_ns).div_ceil(interval_ns).min(POINT_ROWS_MAX);
             let mut points = vec![None; count as usize * self.series_count];
             let place = |index, interval| interval * self.series_count + index;
             gather(
@@ -74,6 +76,7 @@ impl Slice {
             source: self.source.clone(),
             first_series: self.first_series,
             series_count: self.series_count,
+            points_stored_ns: self.points_stored_ns,
             next_ns: self.next_ns,
             carries: self.carries.clone(),
             logs: self.logs.clone(),
