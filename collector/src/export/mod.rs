@@ -13,4 +13,6 @@ pub mod remote_write;
 
 pub use cursor::{CursorError, ExportCursor};
 pub use drain::{Drain, Drained};
-pub use outgoing::{Family, Naming, Nature, Outgoing, outgoing};
+pub use outgoing::{
+    Family, Histograms, Naming, NativeHistogram, NativeSpan, Nature, Outgoing, outgoing, stamp_ms, stamp_ns,
+};

@@ -40,4 +40,5 @@ pub use page::Page;
 #[cfg(feature = "cli")]
 pub use process::process_families;
 pub use tally::Tally;
+pub(crate) use write::boundary;
 pub use write::{Format, number};

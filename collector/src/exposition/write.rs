@@ -43,7 +43,7 @@ pub fn number(value: f64) -> String {
 /// A boundary, in both formats exactly as Go's `FormatFloat(value, 'g', -1, 64)` has it, with a decimal for
 /// whole numbers. It is part of a series' identity: Prometheus 3 turns all others into this form, and those
 /// before take `1` and `1.0` for different series.
-fn boundary(value: f64) -> String {
+pub(crate) fn boundary(value: f64) -> String {
     let scientific = format!("{value:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
