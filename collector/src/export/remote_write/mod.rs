@@ -1,12 +1,45 @@
 //! Prometheus remote write: rows of a tier, pushed to one or more servers.
 //!
-//! A [`Destination`] says where to and how.
+//! A [`Destination`] says where to and how. On the way there:
+//!
+//! - [`Point`]s, borrowed from prepared series, become a [`Body`]: a message of version 1.0 or 2.0 ([`proto`]) in a snappy block;
+//! - a [`Client`] posts it, and a [`Reply`] says what became of it;
+//! - [`Version`] judges the reply: whether the server really understands 2.0;
+//! - [`Backoff`] says how long to wait before the next attempt.
+//!
+//! The rules are those of the specifications "Prometheus Remote-Write 1.0" and "2.0 (rc.4)".
 
 mod aggregate;
+mod backoff;
+mod body;
+mod client;
 mod destination;
+mod encode;
+mod exporter;
+mod headers;
 mod journal;
+mod lane;
+mod owners;
+mod point;
+pub mod proto;
 mod relabel;
+mod reply;
+mod secret;
+mod step;
+mod symbols;
+mod trust;
+mod version;
 
 pub use aggregate::AggregateRule;
+pub use backoff::{Backoff, PAUSE_MAX, PAUSE_MIN, RETRY_AFTER_MAX, chance};
+pub use body::{Body, BodyError, MESSAGE_BYTES_MAX};
+pub use client::{Client, ClientError};
 pub use destination::{Auth, Destination, Protocol, Tls};
+pub use encode::{encode_v1, encode_v2};
+pub use headers::reserved_header;
+pub use point::{LabelsError, Point, PointValue, STALE_BITS, check_labels};
 pub use relabel::RelabelRule;
+pub use reply::{Reply, TEXT_BYTES_MAX, Written};
+pub use symbols::{SymbolError, Symbols};
+pub use trust::TrustError;
+pub use version::{Verdict, Version};

@@ -1,26 +1,12 @@
-//! A batch: samples that leave in one request, and what is then behind them.
+//! A step of an export: how far it is once a request is done with.
 
-use crate::export::progress::{Record, SliceProgress};
+use super::Protocol;
+use super::body::Body;
 use crate::export::ExportCursor;
+use crate::export::progress::{Record, SliceProgress};
 use crate::store::ProgressKey;
-use rondo_shm_layout::Labels;
-use std::sync::Arc;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
-
-/// A sample on its way out.
-#[derive(Debug, Clone, PartialEq)]
-pub struct OutSample {
-    /// Sorted by name and unique, `__name__` among them.
-    pub labels: Arc<Labels>,
-    /// Milliseconds since the Unix epoch.
-    pub stamp_ms: i64,
-    /// NaN only as a stale marker.
-    pub value: f64,
-}
-
-/// The bits of a stale marker: a NaN of its own, by which Prometheus ends a series.
-pub const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;
 
 /// How far an export is once a batch is done with.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -33,7 +19,7 @@ pub(super) struct Step {
     pub(super) aggregates: Vec<u8>,
 }
 
-/// The head of a batch in a journal. Slices, aggregates and the body follow.
+/// The head of a step in a journal. Slices, aggregates and the body follow.
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Head {
@@ -41,28 +27,36 @@ struct Head {
     passed: U64,
     slice_count: U32,
     aggregates_length: U32,
+    sample_count: U32,
+    /// 1 or 2: that of the body.
+    protocol: u8,
 }
 
 impl Step {
-    /// In a journal, with the request's body.
-    pub(super) fn to_bytes(&self, body: &[u8]) -> Vec<u8> {
+    /// In a journal, with the request's body, if there is one.
+    pub(super) fn to_bytes(&self, body: Option<&Body>) -> Vec<u8> {
         let head = Head {
             archive_id: self.archive_id,
             passed: self.passed.into(),
             slice_count: (self.slices.len() as u32).into(),
             aggregates_length: (self.aggregates.len() as u32).into(),
+            sample_count: body.map_or(0, |body| body.sample_count as u32).into(),
+            protocol: match body.map(|body| body.protocol) {
+                Some(Protocol::V2) => 2,
+                _ => 1,
+            },
         };
         let mut bytes = head.as_bytes().to_vec();
         for (key, progress) in &self.slices {
             bytes.extend(Record::new(key, progress).as_bytes());
         }
         bytes.extend(&self.aggregates);
-        bytes.extend(body);
+        bytes.extend(body.into_iter().flat_map(|body| &body.bytes));
         bytes
     }
 
-    /// What a journal has of a batch of that tier, and the body of its request; `None` if it is something else.
-    pub(super) fn from_bytes(bytes: &[u8], tier: u8) -> Option<(Self, &[u8])> {
+    /// What a journal has of a step in that tier; `None` if it is something else.
+    pub(super) fn from_bytes(bytes: &[u8], tier: u8) -> Option<(Self, Option<Body>)> {
         let (head, rest) = Head::ref_from_prefix(bytes).ok()?;
         let (records, rest) =
             <[Record]>::ref_from_prefix_with_elems(rest, head.slice_count.get() as usize).ok()?;
@@ -73,10 +67,19 @@ impl Step {
             slices: records.iter().map(|record| record.parts(tier)).collect(),
             aggregates: aggregates.to_vec(),
         };
-        Some((step, body))
+        let body = Body {
+            bytes: body.to_vec(),
+            protocol: match head.protocol {
+                1 => Protocol::V1,
+                2 => Protocol::V2,
+                _ => return None,
+            },
+            sample_count: head.sample_count.get() as usize,
+        };
+        Some((step, Some(body).filter(|body| !body.bytes.is_empty())))
     }
 
-    /// Moves a cursor behind the batch.
+    /// Moves a cursor behind it.
     pub(super) fn apply(&self, cursor: &mut ExportCursor) {
         (cursor.archive_id, cursor.passed) = (self.archive_id, self.passed);
         cursor.slices.extend(self.slices.iter().copied());
@@ -118,11 +121,14 @@ mod tests {
         fn a_step_comes_back_with_its_body(
             slices in 0..5usize,
             aggregates in prop::collection::vec(any::<u8>(), 0..20),
-            body in prop::collection::vec(any::<u8>(), 0..20),
+            bytes in prop::collection::vec(any::<u8>(), 0..20),
+            protocol in prop::sample::select(vec![Protocol::V1, Protocol::V2]),
+            sample_count in 0..9_000usize,
         ) {
             let step = step(slices, aggregates);
-            let bytes = step.to_bytes(&body);
-            prop_assert_eq!(Step::from_bytes(&bytes, 1), Some((step, &body[..])));
+            let body = Some(Body { bytes, protocol, sample_count }).filter(|body| !body.bytes.is_empty());
+            let bytes = step.to_bytes(body.as_ref());
+            prop_assert_eq!(Step::from_bytes(&bytes, 1), Some((step, body)));
         }
 
         #[test]

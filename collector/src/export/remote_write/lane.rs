@@ -1,0 +1,162 @@
+//! Rows of one slice that wait to leave, one after the other.
+
+use super::destination::Destination;
+use super::relabel::relabel;
+use crate::export::progress::SliceProgress;
+use crate::export::{Drained, Outgoing, outgoing, stamp_ms};
+use crate::show;
+use crate::store::{Layout, ProgressKey, Run};
+use rondo_shm_layout::Labels;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// The rows of a slice that were drained and have not left.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) key: ProgressKey,
+    /// As of the last row that left.
+    pub(super) progress: SliceProgress,
+    /// An incarnation whose lanes have to be empty first.
+    pub(super) after: Option<[u8; 16]>,
+    queue: VecDeque<Drained>,
+    /// The next row of the first in the queue.
+    row: usize,
+    prepared: Option<(Arc<Layout>, Vec<Prepared>)>,
+}
+
+/// A series of the slice, ready to leave.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    /// After all rules.
+    pub(super) labels: Labels,
+    pub(super) outgoing: Outgoing,
+}
+
+/// The row at the head of a lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head<'l> {
+    pub(super) run: &'l Run,
+    pub(super) row: usize,
+    pub(super) stamp_ms: i64,
+    /// There is no such row: the machine is gone, and its last row was the one before.
+    pub(super) is_end: bool,
+}
+
+impl Lane {
+    pub(super) fn new(drained: Drained, progress: SliceProgress, after: Option<[u8; 16]>) -> Self {
+        Self {
+            key: drained.key(),
+            progress,
+            after,
+            row: drained.first_row,
+            queue: VecDeque::from([drained]),
+            prepared: None,
+        }
+    }
+
+    pub(super) fn push(&mut self, drained: Drained) {
+        if self.queue.is_empty() {
+            self.row = drained.first_row;
+        }
+        self.queue.push_back(drained);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Rows that wait.
+    pub(super) fn rows(&self) -> usize {
+        let first = self.queue.front().map_or(0, |first| self.row - first.first_row);
+        self.queue.iter().map(Drained::rows).sum::<usize>() - first
+    }
+
+    /// The oldest frame from which rows wait.
+    pub(super) fn oldest_frame(&self) -> Option<u64> {
+        self.queue.iter().filter_map(|drained| drained.frame).min()
+    }
+
+    /// What to add to slab time: a machine's wall clock never goes back, or its samples would.
+    fn clock_offset_ns(&self, run: &Run) -> i64 {
+        self.progress.clock_offset_ns.max(run.clock_offset_ns)
+    }
+
+    /// The row that leaves next.
+    pub(super) fn head(&self) -> Option<Head<'_>> {
+        let first = self.queue.front()?;
+        let offset_ns = self.clock_offset_ns(&first.run);
+        if first.is_end {
+            let row = first.run.rows().checked_sub(1)?;
+            return Some(Head {
+                run: &first.run,
+                row,
+                stamp_ms: stamp_ms(&first.run, row, offset_ns).saturating_add(1),
+                is_end: true,
+            });
+        }
+        Some(Head {
+            run: &first.run,
+            row: self.row,
+            stamp_ms: stamp_ms(&first.run, self.row, offset_ns),
+            is_end: false,
+        })
+    }
+
+    /// The series of the row that leaves next.
+    pub(super) fn prepared(&self) -> &[Prepared] {
+        self.prepared.as_ref().map_or(&[], |(_, prepared)| prepared)
+    }
+
+    /// Prepares the series of the row that leaves next; how many there are.
+    pub(super) fn prepare(&mut self, destination: &Destination) -> usize {
+        let Some(first) = self.queue.front() else { return 0 };
+        let layout = &first.run.layout;
+        let is_ready = self.prepared.as_ref().is_some_and(|(of, _)| Arc::ptr_eq(of, layout) || of == layout);
+        if !is_ready {
+            let prepared = prepare(&first.run, self.progress.is_labelled, destination);
+            self.prepared = Some((layout.clone(), prepared));
+        }
+        self.prepared().len()
+    }
+
+    /// Moves behind the row at the head; how far the slice is once that has left.
+    pub(super) fn advance(&mut self) -> SliceProgress {
+        if let Some(first) = self.queue.front() {
+            self.progress.clock_offset_ns = self.clock_offset_ns(&first.run);
+            self.progress.frame = first.frame.or(self.progress.frame);
+            self.progress.is_ended = first.is_end;
+            if !first.is_end {
+                self.progress.end_ns = first.run.row_ns(self.row) + first.run.layout.interval_ns();
+                self.row += 1;
+            }
+            if first.is_end || self.row >= first.run.rows() {
+                self.queue.pop_front();
+                self.row = self.queue.front().map_or(0, |next| next.first_row);
+            }
+        }
+        self.progress
+    }
+}
+
+/// The series of a run as the destination gets them.
+fn prepare(run: &Run, is_labelled: bool, destination: &Destination) -> Vec<Prepared> {
+    let incarnation = is_labelled.then(|| show::hex(&run.source.incarnation[..4]));
+    let all = outgoing(&run.source, &run.layout, incarnation.as_deref(), destination.naming);
+    all.into_iter()
+        .filter_map(|mut outgoing| {
+            let labels = with_external(std::mem::take(&mut outgoing.labels), &destination.external_labels);
+            let labels = relabel(&destination.relabel, labels)?;
+            Some(Prepared { labels, outgoing })
+        })
+        .collect()
+}
+
+/// With the labels that a series does not have itself.
+fn with_external(mut labels: Labels, external: &Labels) -> Labels {
+    for (name, value) in external {
+        if let Err(at) = labels.binary_search_by(|(known, _)| known.cmp(name)) {
+            labels.insert(at, (name.clone(), value.clone()));
+        }
+    }
+    labels
+}
