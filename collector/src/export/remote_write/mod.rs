@@ -1,11 +1,14 @@
 //! Prometheus remote write: rows of a tier, pushed to one or more servers.
 //!
-//! A [`Destination`] says where to and how.
+//! - A [`Destination`] says where to and how;
+//! - [`relabel()`] keeps, drops and renames series by [`RelabelRule`]s;
+//! - [`AggregateRule`]s make one series of many machines'.
 
 mod aggregate;
 mod destination;
 mod relabel;
 
-pub use aggregate::AggregateRule;
+pub use aggregate::{AggregateConfig, AggregateOp, AggregateRule, Grouping};
 pub use destination::{Auth, Destination, Protocol, Tls};
-pub use relabel::RelabelRule;
+pub(crate) use relabel::is_label_name;
+pub use relabel::{RelabelAction, RelabelConfig, RelabelRule, RuleError, relabel};
