@@ -4,7 +4,10 @@
 //! in silence.
 
 use crate::collect::key::Key;
-use toml::de::{DeTable, DeValue};
+use crate::collect::remote_write;
+use crate::collect::section::{Lines, Section};
+use crate::export::remote_write::Destination;
+use toml::de::DeTable;
 
 /// What is wrong with the file.
 #[derive(Debug, thiserror::Error)]
@@ -24,24 +27,34 @@ pub enum FileError {
     UnknownKey {
         /// The file.
         name: String,
-        /// As it is written.
+        /// As it is written, after those of the tables that it is in.
         key: String,
         /// Counted from 1.
         line: usize,
         /// What may have been meant.
         hint: String,
     },
-    /// A key whose value is no text or number.
-    #[error("{name} line {line}: {key}: a string or a whole number is accepted, not a TOML {found}", key = key.name())]
+    /// A key whose value is of another type.
+    #[error("{name} line {line}: {key}: {accepted} is accepted, not a TOML {found}")]
     Type {
         /// The file.
         name: String,
         /// Counted from 1.
         line: usize,
         /// Which setting.
-        key: Key,
+        key: String,
+        /// What it may be.
+        accepted: &'static str,
         /// What it is.
         found: &'static str,
+    },
+    /// A value that its key does not take, or a key that is missing.
+    #[error("{origin}: {reason}")]
+    Value {
+        /// File, line and key.
+        origin: String,
+        /// What was found, and what is accepted.
+        reason: String,
     },
 }
 
@@ -56,61 +69,38 @@ pub struct Entry {
     pub origin: String,
 }
 
+/// What a file says.
+#[derive(Debug, Default)]
+pub struct Content {
+    /// The settings that are texts.
+    pub entries: Vec<Entry>,
+    /// The tables `[[remote_write]]`.
+    pub remote_write: Vec<Destination>,
+}
+
 /// The settings of the file `name` whose content is `text`.
 ///
 /// # Errors
 /// The first thing that is wrong with it.
-pub fn parse(name: &str, text: &str) -> Result<Vec<Entry>, FileError> {
-    let line_of = |at: usize| 1 + text.bytes().take(at).filter(|&byte| byte == b'\n').count();
+pub fn parse(name: &str, text: &str) -> Result<Content, FileError> {
+    let lines = Lines { name, text };
     let table = DeTable::parse(text).map_err(|error| FileError::Syntax {
         name: name.to_owned(),
-        line: line_of(error.span().map_or(0, |span| span.start)),
+        line: lines.line_of(error.span().map_or(0, |span| span.start)),
         message: error.message().to_owned(),
     })?;
-    let mut entries = Vec::new();
-    for (key, value) in table.get_ref() {
-        let line = line_of(key.span().start);
-        let name = || name.to_owned();
-        let Some(known) = Key::ALL.into_iter().find(|known| known.name() == key.get_ref()) else {
-            let key = key.get_ref();
-            return Err(FileError::UnknownKey {
-                name: name(),
-                line,
-                key: key.to_string(),
-                hint: hint(key),
-            });
-        };
-        let value = match value.get_ref() {
-            DeValue::String(text) => text.to_string(),
-            DeValue::Integer(number) if number.radix() == 10 => number.as_str().to_owned(),
-            other => {
-                return Err(FileError::Type {
-                    name: name(),
-                    line,
-                    key: known,
-                    found: other.type_str(),
-                });
-            }
-        };
-        entries.push(Entry {
-            key: known,
-            value,
-            origin: format!("{} line {line}: {}", name(), known.name()),
-        });
+    let root = Section::root(lines, table.get_ref());
+    root.only(&Key::ALL.map(Key::name))?;
+    let mut content = Content::default();
+    for key in Key::ALL {
+        if key == Key::RemoteWrite {
+            content.remote_write = remote_write::from_sections(&root.sections(key.name())?)?;
+        } else if let Some(value) = root.text(key.name())? {
+            let origin = root.origin(key.name());
+            content.entries.push(Entry { key, value, origin });
+        }
     }
-    Ok(entries)
-}
-
-/// The setting that may have been meant, or all of them.
-fn hint(key: &str) -> String {
-    let likeness = |known: &Key| strsim::jaro_winkler(&key.replace('-', "_"), known.name());
-    let nearest = Key::ALL
-        .into_iter()
-        .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    match nearest {
-        Some(known) if likeness(&known) > 0.8 => format!("did you mean `{}`?", known.name()),
-        _ => format!("known keys are {}", Key::ALL.map(Key::name).join(", ")),
-    }
+    Ok(content)
 }
 
 #[cfg(test)]
@@ -135,7 +125,7 @@ mod tests {
 
     #[test]
     fn numbers_are_texts_too_and_anything_else_is_refused() {
-        let entries = parse("f", "slabs_per_uid = 1_000\nbus = \"/b\"").unwrap();
+        let entries = parse("f", "slabs_per_uid = 1_000\nbus = \"/b\"").unwrap().entries;
         let of = |key| entries.iter().find(|entry| entry.key == key).unwrap();
         assert_eq!(of(Key::SlabsPerUid).value, "1000");
         assert_eq!(

@@ -22,11 +22,13 @@ pub enum Key {
     BytesPerUid,
     /// Series of all of them.
     SeriesPerUid,
+    /// Servers that rows are pushed to: in the file tables, elsewhere URLs.
+    RemoteWrite,
 }
 
 impl Key {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Bus,
         Self::Store,
         Self::StoreBudget,
@@ -36,6 +38,7 @@ impl Key {
         Self::SlabsPerUid,
         Self::BytesPerUid,
         Self::SeriesPerUid,
+        Self::RemoteWrite,
     ];
 
     /// Its name in a file.
@@ -50,6 +53,7 @@ impl Key {
             Self::SlabsPerUid => "slabs_per_uid",
             Self::BytesPerUid => "bytes_per_uid",
             Self::SeriesPerUid => "series_per_uid",
+            Self::RemoteWrite => "remote_write",
         }
     }
 

@@ -1,6 +1,7 @@
 //! `rondo collect`: everything around the core that collects.
 //!
-//! - [`settings`], each with a [`key`], from flags, environment and [`mod@file`];
+//! - [`settings`], each with a [`key`], from flags, environment and [`mod@file`], whose tables are read as `section`s: those
+//!   of servers that rows are pushed to by `remote_write`;
 //! - [`mod@daemon`], the loop that drives a [`Core`] by the [`pace`] of a second, as [`watch`] and
 //!   [`signals`] tell it;
 //! - [`place`], the bus directory as this collector's own by [`lock`];
@@ -19,6 +20,8 @@ pub mod pace;
 mod pages;
 pub mod place;
 pub mod quiet;
+mod remote_write;
+mod section;
 pub mod settings;
 pub mod signals;
 pub mod watch;

@@ -2,11 +2,14 @@
 //!
 //! Every setting is a [`Key`] whose value is a text, whatever its source, and one function reads it.
 //! So all sources accept the same, and an error names the source where the wrong value stands.
+//! The one exception is [`Key::RemoteWrite`]: flags and the environment give URLs, the file gives tables.
 //! Nothing here touches the world: flags, variables and the file's text come in as values.
 
-use crate::collect::file::{self, FileError};
+use crate::collect::file::{self, Content, FileError};
 use crate::collect::key::Key;
 use crate::collect::listen::Listen;
+use crate::collect::remote_write;
+use crate::export::remote_write::Destination;
 use crate::size::Size;
 use crate::span::Span;
 use rondo_reader::Limits;
@@ -30,12 +33,14 @@ pub struct Settings {
     pub keep: Duration,
     /// How much is taken from each user of the bus.
     pub limits: Limits,
+    /// Where rows are pushed to; no two have the same name.
+    pub remote_write: Vec<Destination>,
 }
 
 /// What the flags, the environment and the file give.
 #[derive(Debug, Default)]
 pub struct Sources {
-    /// The flags that were given.
+    /// The flags that were given; [`Key::RemoteWrite`] may be there several times.
     pub flags: Vec<(Key, OsString)>,
     /// The environment.
     pub variables: HashMap<OsString, OsString>,
@@ -77,16 +82,25 @@ impl Settings {
     /// # Errors
     /// A value, or a key of the file, is wrong: the first such.
     pub fn load(sources: &Sources) -> Result<Self, SettingsError> {
-        let entries = match &sources.file {
+        let Content {
+            entries,
+            remote_write,
+        } = match &sources.file {
             Some((name, text)) => file::parse(name, text)?,
-            None => Vec::new(),
+            None => Content::default(),
         };
         // Each value of the file has to be right, even where a flag is stronger.
         for entry in &entries {
             Draft::default().set(entry.key, OsStr::new(&entry.value), &entry.origin)?;
         }
-        let mut draft = Draft::default();
+        let mut draft = Draft {
+            remote_write: urls(sources)?.unwrap_or(remote_write),
+            ..Draft::default()
+        };
         for key in Key::ALL {
+            if key == Key::RemoteWrite {
+                continue; // the only one with several values
+            }
             if let Some((_, value)) = sources.flags.iter().find(|(of, _)| *of == key) {
                 draft.set(key, value, &key.flag())?;
             } else if let Some(value) = sources.variable(&key.variable()) {
@@ -116,6 +130,7 @@ impl Settings {
         let next = Self {
             keep: new.keep,
             limits: new.limits,
+            remote_write: new.remote_write.clone(),
             ..self.clone()
         };
         (next, changed.collect())
@@ -131,6 +146,7 @@ struct Draft {
     listen: Option<Listen>,
     keep: Option<Duration>,
     limits: Limits,
+    remote_write: Vec<Destination>,
 }
 
 impl Draft {
@@ -173,6 +189,7 @@ impl Draft {
             Key::SlabsPerUid => self.limits.slabs_per_uid_max = count()?,
             Key::BytesPerUid => self.limits.bytes_per_uid_max = size(4_096, "4KiB")?,
             Key::SeriesPerUid => self.limits.series_per_uid_max = count()?,
+            Key::RemoteWrite => self.remote_write = remote_write::from_urls([text()?]).map_err(wrong)?,
         }
         Ok(())
     }
@@ -189,8 +206,33 @@ impl Draft {
             listen: self.listen.unwrap_or_default(),
             keep: self.keep.unwrap_or(DEFAULT_KEEP),
             limits: self.limits,
+            remote_write: self.remote_write,
         })
     }
+}
+
+/// The destinations that the flags name, or else the environment; `None` if neither names any.
+fn urls(sources: &Sources) -> Result<Option<Vec<Destination>>, SettingsError> {
+    let key = Key::RemoteWrite;
+    let flags: Vec<&OsStr> = sources
+        .flags
+        .iter()
+        .filter(|(of, _)| *of == key)
+        .map(|(_, value)| value.as_os_str())
+        .collect();
+    let (origin, values) = match sources.variable(&key.variable()) {
+        _ if !flags.is_empty() => (key.flag(), flags),
+        Some(value) => (key.variable(), vec![value]),
+        None => return Ok(None),
+    };
+    let wrong = |reason: String| SettingsError::Value {
+        origin: origin.clone(),
+        reason,
+    };
+    let texts: Option<Vec<&str>> = values.iter().map(|value| value.to_str()).collect();
+    let texts = texts.ok_or_else(|| wrong("it is not valid UTF-8".into()))?;
+    let urls = texts.into_iter().flat_map(str::split_whitespace);
+    remote_write::from_urls(urls).map(Some).map_err(wrong)
 }
 
 /// The least that a store may take.
@@ -200,7 +242,7 @@ pub(crate) const STORE_BUDGET_MIN: u64 = 16 << 20;
 pub const DEFAULT_KEEP: Duration = Duration::from_secs(60);
 
 /// A length of time; `0s` is one.
-fn length(text: &str) -> Result<Duration, String> {
+pub(super) fn length(text: &str) -> Result<Duration, String> {
     match text.parse() {
         _ if text == "0s" => Ok(Duration::ZERO),
         Ok(Span::Ns(ns)) => Ok(Duration::from_nanos(ns)),
@@ -281,11 +323,15 @@ mod tests {
                 Key::Listen => "unix:/run/rondo.sock",
                 Key::Keep => "5m",
                 Key::SlabsPerUid | Key::SeriesPerUid => "7",
+                Key::RemoteWrite => "http://127.0.0.1:9090/api/v1/write",
             };
             let expected = load(&[(key, value)], &[], None).unwrap();
             assert_ne!(expected, load(&[], &[], None).unwrap(), "{key:?}");
             assert_eq!(expected, load(&[], &[(&key.variable(), value)], None).unwrap());
-            let file = format!("{} = \"{value}\"", key.name());
+            let file = match key {
+                Key::RemoteWrite => format!("[[remote_write]]\nurl = \"{value}\""),
+                _ => format!("{} = \"{value}\"", key.name()),
+            };
             assert_eq!(expected, load(&[], &[], Some(&file)).unwrap());
         }
     }
@@ -328,6 +374,38 @@ mod tests {
     }
 
     #[test]
+    fn several_urls_are_several_flags_or_words_of_the_variable() {
+        let (a, b, c) = ("http://a/", "http://b/", "http://c/");
+        let file = format!("[[remote_write]]\nurl = '{c}'\ntier = 2");
+        let urls = |flags: &[(Key, &str)], variables: &[(&str, &str)]| -> Vec<String> {
+            let settings = load(flags, variables, Some(&file)).unwrap();
+            settings.remote_write.into_iter().map(|one| one.url).collect()
+        };
+        let environment = [("RONDO_REMOTE_WRITE", " http://a/ \n http://b/ ")];
+        assert_eq!(urls(&[], &[]), [c]);
+        assert_eq!(urls(&[], &environment), [a, b]);
+        // If there is any flag, then no others are sent to.
+        assert_eq!(
+            urls(&[(Key::RemoteWrite, b), (Key::RemoteWrite, c)], &environment),
+            [b, c]
+        );
+        // Which is how the file's are switched off.
+        assert_eq!(urls(&[], &[("RONDO_REMOTE_WRITE", "")]), [""; 0]);
+        let error = load(&[(Key::RemoteWrite, a), (Key::RemoteWrite, "b")], &[], None);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.starts_with("--remote-write: `b` is neither http://"),
+            "{error}"
+        );
+        let error = load(&[], &[("RONDO_REMOTE_WRITE", "http://a/ http://a/")], None);
+        let error = error.unwrap_err().to_string();
+        assert!(
+            error.starts_with("RONDO_REMOTE_WRITE: another destination has the same URL"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn the_store_is_where_systemd_root_or_the_user_keep_such_things() {
         let store = |is_root, variables: &[(&str, &str)]| {
             let sources = Sources {
@@ -352,12 +430,12 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_changes_keep_and_limits_and_reports_the_rest() {
+    fn a_reload_changes_keep_limits_and_destinations_and_reports_the_rest() {
         let old = load(&[], &[], None).unwrap();
         let new = load(
             &[],
             &[],
-            Some("keep = '5s'\nslabs_per_uid = 3\nbus = '/b'\nlisten = 'none'"),
+            Some("keep = '5s'\nslabs_per_uid = 3\nbus = '/b'\nlisten = 'none'\n[[remote_write]]\nurl = 'http://a/'"),
         )
         .unwrap();
         let (next, needs_restart) = old.reloaded(&new);
@@ -367,5 +445,7 @@ mod tests {
             (Duration::from_secs(5), 3)
         );
         assert_eq!((&next.bus, &next.listen), (&old.bus, &old.listen));
+        assert_eq!(next.remote_write, [Destination::new("a", "http://a/")]);
+        assert_eq!(next.reloaded(&old).0.remote_write, []);
     }
 }

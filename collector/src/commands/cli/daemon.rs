@@ -39,6 +39,13 @@ pub struct Collect {
     /// Series, counted by the room for them, that are taken from one user [default: 4000000]
     #[arg(long, value_name = "COUNT")]
     pub series_per_uid: Option<OsString>,
+    /// Push rows to a server that takes Prometheus remote write, such as http://127.0.0.1:9090/api/v1/write
+    ///
+    /// May be given several times. A destination that is named so gets the defaults: tier 1 by version 1.0 of the protocol,
+    /// at most 50 minutes old to begin with. Users, tokens, certificates, relabelling and aggregation are in the
+    /// [[remote_write]] tables of the file; those do not count where this flag is given.
+    #[arg(long, value_name = "URL")]
+    pub remote_write: Vec<OsString>,
     /// A TOML file with the same settings
     #[arg(long, env = "RONDO_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -57,9 +64,12 @@ impl Collect {
             Key::SlabsPerUid => &self.slabs_per_uid,
             Key::BytesPerUid => &self.bytes_per_uid,
             Key::SeriesPerUid => &self.series_per_uid,
+            Key::RemoteWrite => &None, // below
         };
         let given = Key::ALL.into_iter().map(|key| (key, value(key).clone()));
-        given.filter_map(|(key, value)| Some((key, value?))).collect()
+        let given = given.filter_map(|(key, value)| Some((key, value?)));
+        let urls = self.remote_write.iter().cloned();
+        given.chain(urls.map(|url| (Key::RemoteWrite, url))).collect()
     }
 }
 

@@ -3,11 +3,14 @@
 use super::{AggregateRule, RelabelRule};
 use crate::export::Naming;
 use rondo_shm_layout::Labels;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// A server that takes remote write, and what it is to get.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// As [`fmt::Debug`] it does not show the values of headers, nor a query of the URL: either may be a secret.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Destination {
     /// What it is called in logs, metrics and the name of its cursor: letters, digits, `-`, `_` and `.`.
     pub name: String,
@@ -39,6 +42,63 @@ pub struct Destination {
     pub relabel: Vec<RelabelRule>,
     /// What is sent of many machines together.
     pub aggregate: Vec<AggregateRule>,
+}
+
+impl Destination {
+    /// What may be sent in one request.
+    pub const BATCH_SAMPLES: std::ops::RangeInclusive<usize> = 1..=50_000;
+
+    /// What a request may be given.
+    pub const DEADLINE: std::ops::RangeInclusive<Duration> =
+        Duration::from_millis(100)..=Duration::from_secs(300);
+
+    /// A destination of which nothing but name and URL is known.
+    ///
+    /// It gets tier 1 by the words of version 1.0, which every server takes. It begins with rows of up to 50 minutes, as
+    /// Prometheus refuses older ones unless it is told otherwise: its head spans 2 hours, and takes what is in the newer half.
+    pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            url: url.into(),
+            protocol: Protocol::V1,
+            tier: 1,
+            backlog: Duration::from_secs(50 * 60),
+            max_age: None,
+            batch_samples: 2_000,
+            deadline: Duration::from_secs(5),
+            naming: Naming::default(),
+            external_labels: Labels::new(),
+            headers: Vec::new(),
+            auth: Auth::None,
+            tls: Tls::default(),
+            relabel: Vec::new(),
+            aggregate: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = self.url.split_once('?').map_or(self.url.as_str(), |(url, _)| url);
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Destination")
+            .field("name", &self.name)
+            .field("url", &url)
+            .field("protocol", &self.protocol)
+            .field("tier", &self.tier)
+            .field("backlog", &self.backlog)
+            .field("max_age", &self.max_age)
+            .field("batch_samples", &self.batch_samples)
+            .field("deadline", &self.deadline)
+            .field("naming", &self.naming)
+            .field("external_labels", &self.external_labels)
+            .field("headers", &headers)
+            .field("auth", &self.auth)
+            .field("tls", &self.tls)
+            .field("relabel", &self.relabel)
+            .field("aggregate", &self.aggregate)
+            .finish()
+    }
 }
 
 /// A version of the protocol.

@@ -54,6 +54,23 @@ impl Lane {
         }
     }
 
+    /// Series of the row that leaves next; those of the layout as long as they are not prepared.
+    pub(super) fn width(&self) -> usize {
+        match (&self.prepared, self.queue.front()) {
+            (Some((_, prepared)), _) => prepared.len(),
+            (None, Some(first)) => first.run.layout.series().len(),
+            (None, None) => 0,
+        }
+    }
+
+    /// From here on with the label, if it is to have one.
+    pub(super) fn set_labelled(&mut self, is_labelled: bool) {
+        if self.progress.is_labelled != is_labelled {
+            self.progress.is_labelled = is_labelled;
+            self.prepared = None;
+        }
+    }
+
     pub(super) fn push(&mut self, drained: Drained) {
         if self.queue.is_empty() {
             self.row = drained.first_row;
@@ -111,7 +128,10 @@ impl Lane {
     pub(super) fn prepare(&mut self, destination: &Destination) -> usize {
         let Some(first) = self.queue.front() else { return 0 };
         let layout = &first.run.layout;
-        let is_ready = self.prepared.as_ref().is_some_and(|(of, _)| Arc::ptr_eq(of, layout) || of == layout);
+        let is_ready = self
+            .prepared
+            .as_ref()
+            .is_some_and(|(of, _)| Arc::ptr_eq(of, layout) || of == layout);
         if !is_ready {
             let prepared = prepare(&first.run, self.progress.is_labelled, destination);
             self.prepared = Some((layout.clone(), prepared));
@@ -141,7 +161,12 @@ impl Lane {
 /// The series of a run as the destination gets them.
 fn prepare(run: &Run, is_labelled: bool, destination: &Destination) -> Vec<Prepared> {
     let incarnation = is_labelled.then(|| show::hex(&run.source.incarnation[..4]));
-    let all = outgoing(&run.source, &run.layout, incarnation.as_deref(), destination.naming);
+    let all = outgoing(
+        &run.source,
+        &run.layout,
+        incarnation.as_deref(),
+        destination.naming,
+    );
     all.into_iter()
         .filter_map(|mut outgoing| {
             let labels = with_external(std::mem::take(&mut outgoing.labels), &destination.external_labels);

@@ -2,7 +2,10 @@
 //!
 //! A [`Destination`] says where to and how. On the way there:
 //!
+//! - an [`Exporter`] drains rows into lanes, one for each slice of a slab, and takes a batch from their heads;
+//! - [`relabel()`] keeps, drops and renames series by [`RelabelRule`]s; [`AggregateRule`]s make one series of many machines';
 //! - [`Point`]s, borrowed from prepared series, become a [`Body`]: a message of version 1.0 or 2.0 ([`proto`]) in a snappy block;
+//! - a [`Journal`] knows the body before it leaves, and whether it arrived;
 //! - a [`Client`] posts it, and a [`Reply`] says what became of it;
 //! - [`Version`] judges the reply: whether the server really understands 2.0;
 //! - [`Backoff`] says how long to wait before the next attempt.
@@ -30,15 +33,18 @@ mod symbols;
 mod trust;
 mod version;
 
-pub use aggregate::AggregateRule;
+pub use aggregate::{AggregateConfig, AggregateOp, AggregateRule, Grouping};
 pub use backoff::{Backoff, PAUSE_MAX, PAUSE_MIN, RETRY_AFTER_MAX, chance};
 pub use body::{Body, BodyError, MESSAGE_BYTES_MAX};
 pub use client::{Client, ClientError};
 pub use destination::{Auth, Destination, Protocol, Tls};
 pub use encode::{encode_v1, encode_v2};
+pub use exporter::{Batch, Exporter, Left};
 pub use headers::reserved_header;
+pub use journal::{Journal, JournalError, Recovered};
 pub use point::{LabelsError, Point, PointValue, STALE_BITS, check_labels};
-pub use relabel::RelabelRule;
+pub(crate) use relabel::is_label_name;
+pub use relabel::{RelabelAction, RelabelConfig, RelabelRule, RuleError, relabel};
 pub use reply::{Reply, TEXT_BYTES_MAX, Written};
 pub use symbols::{SymbolError, Symbols};
 pub use trust::TrustError;

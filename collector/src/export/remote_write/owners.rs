@@ -112,7 +112,10 @@ mod tests {
         assert_eq!(owners.standing(coming(1, true, 30, 50), alive), Standing::Owner);
         // One that began with the label keeps it.
         assert_eq!(owners.standing(coming(2, true, 60, 70), gone), Standing::Second);
-        assert_eq!(owners.standing(coming(3, false, 60, 60), gone), Standing::Heir([1; 16]));
+        assert_eq!(
+            owners.standing(coming(3, false, 60, 60), gone),
+            Standing::Heir([1; 16])
+        );
         assert!(owners.is_owner(7, [3; 16]) && !owners.is_owner(7, [1; 16]));
         // What comes late of the one before would go back in time.
         assert_eq!(owners.standing(coming(1, true, 61, 61), gone), Standing::Second);

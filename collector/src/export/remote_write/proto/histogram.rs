@@ -1,5 +1,7 @@
 //! A native histogram: buckets whose bounds grow by a fixed factor, and only those that have samples.
 
+use crate::export::{NativeHistogram, NativeSpan};
+
 /// Native histogram.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Histogram {
@@ -48,6 +50,27 @@ pub struct Histogram {
     /// When it began to count, in milliseconds since the Unix epoch; 0 for not known. Version 2.0 only.
     #[prost(int64, tag = "17")]
     pub start_timestamp: i64,
+}
+
+impl Histogram {
+    /// As a histogram of ours leaves, with a stamp of its own.
+    pub fn new(native: &NativeHistogram, timestamp_ms: i64) -> Self {
+        let span = |span: &NativeSpan| BucketSpan {
+            offset: span.offset,
+            length: span.length,
+        };
+        Self {
+            count: Some(Count::Int(native.count)),
+            sum: native.sum,
+            schema: NativeHistogram::SCHEMA,
+            zero_threshold: native.zero_threshold,
+            zero_count: Some(ZeroCount::Int(native.zero_count)),
+            positive_spans: native.spans.iter().map(span).collect(),
+            positive_deltas: native.deltas.clone(),
+            timestamp: timestamp_ms,
+            ..Self::default()
+        }
+    }
 }
 
 /// All observations of a histogram.

@@ -1,0 +1,374 @@
+//! What leaves to one destination, in which order, and in which request.
+//!
+//! Drained rows wait in lanes, one for each slice of a slab. A batch takes the row at the head of as many lanes as it needs, and
+//! never two of one lane: so a series has at most one sample in a request, and its samples leave in the order of time. A
+//! batch that went through in part can therefore be sent again as a whole: a repeat of a series' newest sample is all
+//! that Prometheus lets pass.
+//!
+//! There is no network and no clock here. The caller writes each batch down before it leaves, and says when it is done with.
+
+use super::body::{Body, BodyError};
+use super::destination::{Destination, Protocol};
+use super::lane::Lane;
+use super::owners::{Coming, Owners, Standing};
+use super::point::{Point, PointValue};
+use super::proto;
+use super::step::Step;
+use crate::collector::Collector;
+use crate::export::progress::SliceProgress;
+use crate::export::{Drained, ExportCursor, Nature};
+use crate::store::ProgressKey;
+use rondo_shm_layout::fnv1a_64;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+/// Rows that are drained at once, under the collector's lock.
+const DRAIN_ROWS: usize = 1_024;
+
+/// Rows that wait in lanes before no more are drained: a backlog stays where it is, in the archive.
+const WAITING_ROWS_MAX: usize = 8_192;
+
+/// What leaves to one destination.
+#[derive(Debug)]
+pub struct Exporter {
+    destination: Arc<Destination>,
+    /// How far rows have been drained into lanes.
+    drained: ExportCursor,
+    /// How far they have left.
+    left: ExportCursor,
+    lanes: HashMap<ProgressKey, Lane>,
+    /// The lanes in turn.
+    turns: VecDeque<ProgressKey>,
+    owners: Owners,
+    is_caught_up: bool,
+    counts: Left,
+}
+
+/// What became of samples that did not go into a request. All of it only grows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Points that were overwritten in the archive, or damaged, before they left.
+    pub points_lost: u64,
+    /// Rows that were older than the destination wants them.
+    pub rows_too_old: u64,
+    /// Samples whose labels another series in the request has.
+    pub samples_conflicting: u64,
+    /// Damaged frames and runs of the archive that were stepped over.
+    pub damages: u64,
+}
+
+/// What leaves in one request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    step: Step,
+    /// `None` if nothing leaves but the cursor moves on.
+    pub body: Option<Body>,
+    /// The newest stamp in it.
+    pub newest_ms: Option<i64>,
+}
+
+/// A value in the making of a batch.
+struct Value {
+    lane: usize,
+    series: usize,
+    stamp_ms: i64,
+    start_ms: i64,
+    value: f64,
+    histogram: Option<proto::Histogram>,
+}
+
+impl Exporter {
+    /// One that goes on behind `left`.
+    pub fn new(destination: Arc<Destination>, left: ExportCursor) -> Self {
+        Self {
+            destination,
+            drained: left.clone(),
+            owners: Owners::of(&left),
+            left,
+            lanes: HashMap::new(),
+            turns: VecDeque::new(),
+            is_caught_up: false,
+            counts: Left::default(),
+        }
+    }
+
+    /// How far it is.
+    pub fn cursor(&self) -> &ExportCursor {
+        &self.left
+    }
+
+    /// What did not go into requests.
+    pub fn counts(&self) -> Left {
+        self.counts
+    }
+
+    /// Whether everything that there was has left, or waits in lanes.
+    pub fn is_caught_up(&self) -> bool {
+        self.is_caught_up
+    }
+
+    /// Points that wait in archives.
+    pub fn points_ahead(&self) -> u64 {
+        self.drained.points_ahead()
+    }
+
+    /// Drains rows until there are enough for a batch, or no more. Takes a few milliseconds, in which the collector makes no
+    /// pass.
+    pub fn pull(&mut self, collector: &Collector) {
+        let enough = 2 * self.destination.batch_samples;
+        let mut live = None;
+        loop {
+            let waiting: usize = self.lanes.values().map(Lane::rows).sum();
+            let ready: usize = self.lanes.values().map(Lane::width).sum();
+            let rows_max = if ready >= enough || waiting >= WAITING_ROWS_MAX {
+                // Only to see what was overwritten meanwhile.
+                0
+            } else {
+                DRAIN_ROWS
+            };
+            let drain = collector.drain(&mut self.drained, rows_max);
+            self.counts.points_lost += drain.points_lost;
+            self.counts.damages += drain.errors.len() as u64;
+            self.is_caught_up = drain.is_caught_up;
+            let is_last = drain.is_caught_up || rows_max == 0;
+            if !drain.drained.is_empty() {
+                let live = live.get_or_insert_with(|| {
+                    let sources = collector.slabs().map(|(_, tracked)| tracked.source().incarnation);
+                    sources.collect::<HashSet<[u8; 16]>>()
+                });
+                drain
+                    .drained
+                    .into_iter()
+                    .for_each(|drained| self.admit(drained, live));
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    /// Puts rows into the lane of their slice.
+    fn admit(&mut self, drained: Drained, live: &HashSet<[u8; 16]>) {
+        let (key, run) = (drained.key(), &drained.run);
+        let instance_hash = fnv1a_64(run.source.instance.as_bytes());
+        let known = self.lanes.get(&key).map(|lane| lane.progress);
+        let known = known.or_else(|| self.left.slices.get(&key).copied());
+        if drained.is_end {
+            // Of one whose name is another's by now, a marker would end the series of that one.
+            let is_labelled = known.is_some_and(|progress| progress.is_labelled);
+            if known.is_none() || !is_labelled && !self.owners.is_owner(instance_hash, key.incarnation) {
+                return;
+            }
+        }
+        let mut progress = known.unwrap_or(SliceProgress {
+            end_ns: 0,
+            clock_offset_ns: i64::MIN,
+            instance_hash,
+            frame: None,
+            is_labelled: false,
+            is_ended: false,
+        });
+        let mut after = None;
+        if !progress.is_labelled && !drained.is_end {
+            let offset_ns = i128::from(progress.clock_offset_ns.max(run.clock_offset_ns));
+            let end_ns =
+                |row: usize| i128::from(run.row_ns(row)) + i128::from(run.layout.interval_ns()) + offset_ns;
+            let coming = Coming {
+                instance_hash,
+                incarnation: key.incarnation,
+                is_known: known.is_some(),
+                ends_ns: (end_ns(drained.first_row), end_ns(run.rows().saturating_sub(1))),
+            };
+            match self
+                .owners
+                .standing(coming, |incarnation| live.contains(incarnation))
+            {
+                Standing::Owner => {}
+                Standing::Heir(before) => after = Some(before),
+                Standing::Second => progress.is_labelled = true,
+            }
+        }
+        match self.lanes.get_mut(&key) {
+            Some(lane) => {
+                lane.set_labelled(progress.is_labelled);
+                lane.push(drained);
+            }
+            None => {
+                self.lanes.insert(key, Lane::new(drained, progress, after));
+                self.turns.push_back(key);
+            }
+        }
+    }
+
+    /// The next request, as of the wall clock's `now_ns`; `None` if nothing waits. It has to be [`done`](Self::done) with before the next one.
+    ///
+    /// # Errors
+    /// A request that cannot be made, which only a mistake of ours could bring about; it is then passed over.
+    pub fn batch(&mut self, protocol: Protocol, now_ns: i64) -> Result<Option<Batch>, BodyError> {
+        let oldest_ms = self.destination.max_age.map_or(i64::MIN, |max_age| {
+            let age_ms = i64::try_from(max_age.as_millis()).unwrap_or(i64::MAX);
+            (now_ns / 1_000_000).saturating_sub(age_ms)
+        });
+        let mut chosen = Vec::new();
+        let mut values: Vec<Value> = Vec::new();
+        for _ in 0..self.turns.len() {
+            let Some(key) = self.turns.pop_front() else { break };
+            self.turns.push_back(key);
+            if self.is_blocked(&key) {
+                continue;
+            }
+            let Some(lane) = self.lanes.get_mut(&key) else {
+                continue;
+            };
+            lane.prepare(&self.destination);
+            if let Some(head) = lane.head() {
+                if head.stamp_ms < oldest_ms && !head.is_end {
+                    self.counts.rows_too_old += 1;
+                } else {
+                    values_of(lane, chosen.len(), &mut values);
+                }
+            }
+            chosen.push(key);
+            if values.len() >= self.destination.batch_samples {
+                break;
+            }
+        }
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let body = self.body(&chosen, &values, protocol);
+        let newest_ms = values.iter().map(|value| value.stamp_ms).max();
+        let slices = chosen
+            .iter()
+            .filter_map(|key| Some((*key, self.lanes.get_mut(key)?.advance())));
+        let slices = slices.collect();
+        self.lanes.retain(|_, lane| !lane.is_empty());
+        self.turns.retain(|key| self.lanes.contains_key(key));
+        let waiting = self.lanes.values().filter_map(Lane::oldest_frame).min();
+        let step = Step {
+            archive_id: self.drained.archive_id,
+            passed: waiting.unwrap_or(u64::MAX).min(self.drained.passed),
+            slices,
+            aggregates: Vec::new(),
+        };
+        let (body, error) = match body {
+            Ok(body) => (body, None),
+            Err(error) => (None, Some(error)),
+        };
+        let batch = Batch {
+            step,
+            body,
+            newest_ms,
+        };
+        match error {
+            None => Ok(Some(batch)),
+            Some(error) => {
+                self.done(&batch);
+                Err(error)
+            }
+        }
+    }
+
+    /// Whether rows of the incarnation before it have to leave first.
+    fn is_blocked(&self, key: &ProgressKey) -> bool {
+        let lane = self.lanes.get(key);
+        lane.and_then(|lane| lane.after).is_some_and(|before| {
+            let mut others = self.lanes.values();
+            others.any(|other| other.key.incarnation == before && !other.progress.is_labelled)
+        })
+    }
+
+    fn body(
+        &mut self,
+        chosen: &[ProgressKey],
+        values: &[Value],
+        protocol: Protocol,
+    ) -> Result<Option<Body>, BodyError> {
+        let mut seen = HashSet::with_capacity(values.len());
+        let mut points = Vec::with_capacity(values.len());
+        for value in values {
+            let Some(lane) = self.lanes.get(&chosen[value.lane]) else {
+                continue;
+            };
+            let prepared = &lane.prepared()[value.series];
+            if !seen.insert(&prepared.labels) {
+                self.counts.samples_conflicting += 1;
+                continue;
+            }
+            points.push(Point {
+                labels: &prepared.labels,
+                family: Some(&prepared.outgoing.family),
+                timestamp_ms: value.stamp_ms,
+                start_ms: value.start_ms,
+                value: match &value.histogram {
+                    Some(histogram) => PointValue::Histogram(histogram),
+                    None => PointValue::Number(value.value),
+                },
+            });
+        }
+        if points.is_empty() {
+            return Ok(None);
+        }
+        Body::new(&points, protocol).map(Some)
+    }
+
+    /// A batch arrived, or was refused for good.
+    pub fn done(&mut self, batch: &Batch) {
+        let has_passed = self.left.passed != batch.step.passed;
+        batch.step.apply(&mut self.left);
+        if has_passed {
+            let (drained, lanes) = (&self.drained.slices, &self.lanes);
+            self.left
+                .slices
+                .retain(|key, _| drained.contains_key(key) || lanes.contains_key(key));
+            let known: HashSet<[u8; 16]> = self
+                .left
+                .slices
+                .keys()
+                .chain(lanes.keys())
+                .map(|key| key.incarnation)
+                .collect();
+            self.owners.retain(|incarnation| known.contains(incarnation));
+        }
+    }
+}
+
+/// The values of the row at the head of a lane.
+fn values_of(lane: &Lane, number: usize, values: &mut Vec<Value>) {
+    let Some(head) = lane.head() else { return };
+    let source = &head.run.source;
+    let created_ms = i128::from(source.created_ns) + i128::from(head.run.clock_offset_ns);
+    let created_ms = i64::try_from(created_ms / 1_000_000).unwrap_or(0);
+    for (series, prepared) in lane.prepared().iter().enumerate() {
+        let outgoing = &prepared.outgoing;
+        let (value, histogram) = if head.is_end {
+            // Only what was there can end.
+            let was_there = (0..head.run.rows()).any(|row| {
+                outgoing.value(head.run, row).is_some() || outgoing.native(head.run, row).is_some()
+            });
+            if !was_there {
+                continue;
+            }
+            (f64::from_bits(super::point::STALE_BITS), None)
+        } else if outgoing.is_native() {
+            let Some(native) = outgoing.native(head.run, head.row) else {
+                continue;
+            };
+            (0.0, Some(proto::Histogram::new(&native, head.stamp_ms)))
+        } else {
+            let Some(value) = outgoing.value(head.run, head.row) else {
+                continue;
+            };
+            (value, None)
+        };
+        let has_start = outgoing.nature == Nature::Cumulative && !source.simulated_time;
+        values.push(Value {
+            lane: number,
+            series,
+            stamp_ms: head.stamp_ms,
+            start_ms: if has_start { created_ms } else { 0 },
+            value,
+            histogram,
+        });
+    }
+}
