@@ -67,6 +67,23 @@ pub struct Batch {
     pub newest_ms: Option<i64>,
 }
 
+impl Batch {
+    /// In a journal.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        self.step.to_bytes(self.body.as_ref())
+    }
+
+    /// As a journal has it.
+    pub(super) fn from_bytes(bytes: &[u8], tier: u8) -> Option<Self> {
+        let (step, body) = Step::from_bytes(bytes, tier)?;
+        Some(Self {
+            step,
+            body,
+            newest_ms: None,
+        })
+    }
+}
+
 /// A value in the making of a batch.
 struct Value {
     lane: usize,
@@ -90,6 +107,12 @@ impl Exporter {
             is_caught_up: false,
             counts: Left::default(),
         }
+    }
+
+    /// A batch of the collector before this one is on its way: what is in it is not drained again.
+    pub(super) fn set_out(&mut self, batch: &Batch) {
+        self.drained.slices.extend(batch.step.slices.iter().copied());
+        self.owners = Owners::of(&self.drained);
     }
 
     /// How far it is.

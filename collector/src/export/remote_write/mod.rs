@@ -10,6 +10,8 @@
 //! - [`Version`] judges the reply: whether the server really understands 2.0;
 //! - [`Backoff`] says how long to wait before the next attempt.
 //!
+//! A [`Sender`] does all that on a thread of its own; its [`Tallies`] say how it goes.
+//!
 //! The rules are those of the specifications "Prometheus Remote-Write 1.0" and "2.0 (rc.4)".
 
 mod aggregate;
@@ -22,14 +24,17 @@ mod exporter;
 mod headers;
 mod journal;
 mod lane;
+mod outbox;
 mod owners;
 mod point;
 pub mod proto;
 mod relabel;
 mod reply;
 mod secret;
+mod sender;
 mod step;
 mod symbols;
+mod tallies;
 mod trust;
 mod version;
 
@@ -42,10 +47,13 @@ pub use encode::{encode_v1, encode_v2};
 pub use exporter::{Batch, Exporter, Left};
 pub use headers::reserved_header;
 pub use journal::{Journal, JournalError, Recovered};
+pub use outbox::{Outbox, OutboxError};
 pub use point::{LabelsError, Point, PointValue, STALE_BITS, check_labels};
 pub(crate) use relabel::is_label_name;
 pub use relabel::{RelabelAction, RelabelConfig, RelabelRule, RuleError, relabel};
 pub use reply::{Reply, TEXT_BYTES_MAX, Written};
+pub use sender::{Sender, SenderError};
 pub use symbols::{SymbolError, Symbols};
+pub use tallies::{Tallies, Tally};
 pub use trust::TrustError;
 pub use version::{Verdict, Version};
