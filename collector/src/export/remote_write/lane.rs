@@ -1,6 +1,8 @@
 //! Rows of one slice that wait to leave, one after the other.
 
+use super::aggregate::{AggregateOp, AggregateRule};
 use super::destination::Destination;
+use super::merging::Before;
 use super::relabel::relabel;
 use crate::export::progress::SliceProgress;
 use crate::export::{Drained, Outgoing, outgoing, stamp_ms};
@@ -22,6 +24,8 @@ pub(super) struct Lane {
     /// The next row of the first in the queue.
     row: usize,
     prepared: Option<(Arc<Layout>, Vec<Prepared>)>,
+    /// What the slice said before the first row of the queue. Looked after only where there are aggregates.
+    pub(super) before: Before,
 }
 
 /// A series of the slice, ready to leave.
@@ -30,6 +34,10 @@ pub(super) struct Prepared {
     /// After all rules.
     pub(super) labels: Labels,
     pub(super) outgoing: Outgoing,
+    /// What it is a part of, if it is.
+    pub(super) part_of: Option<(AggregateOp, Labels)>,
+    /// Whether it leaves itself.
+    pub(super) leaves: bool,
 }
 
 /// The row at the head of a lane.
@@ -51,6 +59,7 @@ impl Lane {
             row: drained.first_row,
             queue: VecDeque::from([drained]),
             prepared: None,
+            before: Before::Unknown,
         }
     }
 
@@ -139,8 +148,8 @@ impl Lane {
         self.prepared().len()
     }
 
-    /// Moves behind the row at the head; how far the slice is once that has left.
-    pub(super) fn advance(&mut self) -> SliceProgress {
+    /// Moves behind the row at the head, and keeps the last of a run if wanted; how far the slice is once that has left.
+    pub(super) fn advance(&mut self, keeps_last: bool) -> SliceProgress {
         if let Some(first) = self.queue.front() {
             self.progress.clock_offset_ns = self.clock_offset_ns(&first.run);
             self.progress.frame = first.frame.or(self.progress.frame);
@@ -150,6 +159,11 @@ impl Lane {
                 self.row += 1;
             }
             if first.is_end || self.row >= first.run.rows() {
+                if let Some(last) = first.run.rows().checked_sub(1)
+                    && keeps_last
+                {
+                    self.before = Before::Row(Box::new(first.run.slice(last..last + 1)));
+                }
                 self.queue.pop_front();
                 self.row = self.queue.front().map_or(0, |next| next.first_row);
             }
@@ -168,10 +182,16 @@ fn prepare(run: &Run, is_labelled: bool, destination: &Destination) -> Vec<Prepa
         destination.naming,
     );
     all.into_iter()
-        .filter_map(|mut outgoing| {
-            let labels = with_external(std::mem::take(&mut outgoing.labels), &destination.external_labels);
+        .filter_map(|outgoing| {
+            let labels = with_external(outgoing.labels.clone(), &destination.external_labels);
             let labels = relabel(&destination.relabel, labels)?;
-            Some(Prepared { labels, outgoing })
+            let merged = AggregateRule::first(&destination.aggregate, &labels);
+            Some(Prepared {
+                leaves: merged.as_ref().is_none_or(|(rule, _)| rule.keeps_originals()),
+                part_of: merged.map(|(rule, labels)| (rule.op(), labels)),
+                labels,
+                outgoing,
+            })
         })
         .collect()
 }
