@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod destination;
+mod labels;
 mod relabel;
 
 pub use aggregate::{
@@ -13,5 +14,5 @@ pub use aggregate::{
     JournalError, Reading, STALE,
 };
 pub use destination::{Auth, Destination, Protocol, Tls};
-pub(crate) use relabel::is_label_name;
+pub(crate) use labels::is_label_name;
 pub use relabel::{RelabelAction, RelabelConfig, RelabelRule, RuleError, relabel};
