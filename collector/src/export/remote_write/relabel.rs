@@ -177,7 +177,8 @@ impl RelabelRule {
 
     fn map(&self, labels: &mut Labels) {
         let mut copies = Vec::new();
-        for (name, value) in labels.iter() {
+        // As in `replace`: most labels are none of the rule's.
+        for (name, value) in labels.iter().filter(|(name, _)| self.regex.is_match(name)) {
             if let Some(groups) = self.regex.captures(name) {
                 let mut to = String::new();
                 groups.expand(&self.config.replacement, &mut to);
