@@ -23,6 +23,7 @@ mod encode;
 mod exporter;
 mod headers;
 mod journal;
+mod labels;
 mod lane;
 mod merging;
 mod outbox;
@@ -39,7 +40,9 @@ mod tallies;
 mod trust;
 mod version;
 
-pub use aggregate::{AggregateConfig, AggregateOp, AggregateRule, Aggregated, Aggregator, Grouping};
+pub use aggregate::{
+    AggregateConfig, AggregateOp, AggregateRule, Aggregated, Aggregator, AggregatorCounts, Grouping, Reading,
+};
 pub use backoff::{Backoff, PAUSE_MAX, PAUSE_MIN, RETRY_AFTER_MAX, chance};
 pub use body::{Body, BodyError, MESSAGE_BYTES_MAX};
 pub use client::{Client, ClientError};
@@ -48,9 +51,9 @@ pub use encode::{encode_v1, encode_v2};
 pub use exporter::{Batch, Exporter, Left};
 pub use headers::reserved_header;
 pub use journal::{Journal, JournalError, Recovered};
+pub(crate) use labels::is_label_name;
 pub use outbox::{Outbox, OutboxError};
 pub use point::{LabelsError, Point, PointValue, STALE_BITS, check_labels};
-pub(crate) use relabel::is_label_name;
 pub use relabel::{RelabelAction, RelabelConfig, RelabelRule, RuleError, relabel};
 pub use reply::{Reply, TEXT_BYTES_MAX, Written};
 pub use sender::{Sender, SenderError};

@@ -1,7 +1,8 @@
 //! A sum of growth that loses nothing over the years.
 //!
-//! A double forgets units above 2⁵³, and fractions long before. So whole numbers are added up as such, exactly, and only what is
-//! behind the point is a double that stays below 1: each addition of a fraction is off by at most 2⁻⁵³, however large the sum.
+//! A double forgets units above 2⁵³, and fractions long before. So whole numbers are added up as such, exactly, and
+//! only what is behind the point is a double that stays below 1: each addition of a fraction is off by at most 2⁻⁵³,
+//! however large the sum.
 
 /// What was added up; never less than 0, and always a number.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]

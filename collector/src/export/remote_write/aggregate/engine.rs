@@ -1,19 +1,25 @@
 //! Adds up the samples of many series in windows of the wall clock.
 //!
-//! 1. A sample with stamp `s` belongs to the window that ends at the first multiple of the step that is not before `s`.
-//! 2. Windows are emitted in order of time, when the caller says that nothing more comes for them. Growth that comes later all the same
-//!    goes to the next window, so that totals lose nothing; a value that comes later is dropped, and counted.
-//! 3. A counter begins with a 0 one window before its first sample, so that its first growth is seen. It goes on for 5
-//!    minutes (at least one window) after the last machine reported, as machines come and go; then it gets a stale marker.
-//!    For 6 hours its total is remembered. After that it would begin at 0 again, which is a counter's reset to any server.
-//! 4. Anything else is what was said in the window. A window in which nothing was said gets a stale marker, the next ones nothing.
-//! 5. Memory is bounded: at most 10,000 groups and a million open windows of groups. What is beyond that is refused, and counted.
+//! 1. A sample with stamp `s` belongs to the window that ends at the first multiple of the step that is not before
+//!    `s`.
+//! 2. Windows are emitted in order of time, when the caller says that nothing more comes for them. Growth that comes
+//!    later all the same goes to the next window, so that totals lose nothing; a value that comes later is dropped,
+//!    and counted.
+//! 3. A counter begins with a 0 one window before its first sample, so that its first growth is seen. It goes on for
+//!    5 minutes (at least one window) after the last machine reported, as machines come and go; then it gets a stale
+//!    marker. For 6 hours its total is remembered. After that it would begin at 0 again, which is a counter's reset
+//!    to any server.
+//! 4. Anything else is what was said in the window. A window in which nothing was said gets a stale marker, the next
+//!    ones nothing.
+//! 5. Memory is bounded: at most 10,000 groups and a million open windows of groups. What is beyond that is refused,
+//!    and counted.
 //!
-//! Sums of whole growth are exact, see [`super::amount`]; sums of values are added up as doubles in the order in which they come.
+//! Sums of whole growth are exact, see [`super::amount`]; sums of values are added up as doubles in the order in
+//! which they come.
 
 use super::group::{Group, Kind};
 use super::rule::AggregateOp;
-use crate::export::remote_write::relabel::{NAME, is_label_name, is_metric_name, value};
+use crate::export::remote_write::labels::{NAME, is_label_name, is_metric_name, value};
 use rondo_shm_layout::Labels;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -152,8 +158,8 @@ impl Aggregator {
         }
     }
 
-    /// An engine that knows nothing but that another has emitted up to `stamp_ms`: for new rules, or if the state was lost. It leaves
-    /// out one window, so that its counters have room for the 0 that they begin with.
+    /// An engine that knows nothing but that another has emitted up to `stamp_ms`: for new rules, or if the state was
+    /// lost. It leaves out one window, so that its counters have room for the 0 that they begin with.
     pub fn beginning_after(step_ms: u64, stamp_ms: i64) -> Self {
         let mut engine = Self::new(step_ms);
         engine.mark = engine.times.window_of(stamp_ms).map(|window| window + 1);
@@ -161,7 +167,8 @@ impl Aggregator {
         engine
     }
 
-    /// Takes a sample of a group. `stamp_ms` is the end of its own window, by the wall clock; `labels` are those of the group, sorted.
+    /// Takes a sample of a group. `stamp_ms` is the end of its own window, by the wall clock; `labels` are those of
+    /// the group, sorted.
     pub fn add(&mut self, op: AggregateOp, labels: &Labels, stamp_ms: i64, reading: Reading) {
         let (Reading::Growth(sample) | Reading::Value(sample)) = reading;
         let is_usable = sample.is_finite() && (matches!(reading, Reading::Value(_)) || sample >= 0.0);
@@ -220,8 +227,9 @@ impl Aggregator {
         Some(number)
     }
 
-    /// Emits all windows that end at or before `stamp_ms`, and were not emitted: at most one sample of a group for each window, those of a
-    /// group in order of time. All that was said of a group before is said again only in later windows.
+    /// Emits all windows that end at or before `stamp_ms`, and were not emitted: at most one sample of a group for
+    /// each window, those of a group in order of time. All that was said of a group before is said again only in
+    /// later windows.
     ///
     /// The result is as long as groups times windows; a caller with a long way to go takes it in steps.
     pub fn emit_until(&mut self, stamp_ms: i64) -> Vec<Aggregated> {
@@ -305,5 +313,4 @@ pub(super) fn can_leave(labels: &Labels) -> bool {
 }
 
 #[cfg(test)]
-#[path = "engine_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! What is added up under one set of labels.
 //!
-//! A counter's total goes on from window to window. Everything else is what its machines said in the window, and nothing is known of a
-//! window in which none did.
+//! A counter's total goes on from window to window. Everything else is what its machines said in the window, and
+//! nothing is known of a window in which none did.
 
 use super::amount::Amount;
 use super::engine::{Aggregated, Reading, STALE, Times};

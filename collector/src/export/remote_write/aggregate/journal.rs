@@ -1,7 +1,7 @@
 //! The engine's state as bytes: what changed, and everything.
 //!
-//! Changes say what *is*, not what was added, so bytes that are replayed twice do no harm. They are replayed in order, onto the state that
-//! they were made after. A record is:
+//! Changes say what *is*, not what was added, so bytes that are replayed twice do no harm. They are replayed in
+//! order, onto the state that they were made after. A record is:
 //!
 //! | | |
 //! |---|---|
@@ -10,48 +10,28 @@
 //! | numbers of groups that are gone | a count, then LEB128 each |
 //! | groups | a count, then each by number |
 //!
-//! and a group: its number; flags (1: new, 2: live, 4: has reported); if new its kind and labels; for a counter its total; the
-//! last window if it has reported; a count of open windows, then each window and what is known of it. Windows that the mark has passed are not
-//! open any more, which is not said.
+//! and a group: its number; flags (1: new, 2: live, 4: has reported); if new its kind and labels; for a counter its
+//! total; the last window if it has reported; a count of open windows, then each window and what is known of it.
+//! Windows that the mark has passed are not open any more, which is not said.
 //!
 //! Whoever reads them trusts nothing: see [`Aggregator::apply`].
 
 use super::amount::Amount;
-use super::engine::{Aggregator, can_leave};
+use super::coding::{Input, JournalError, VERSION, write_amount, write_count};
+use super::engine::Aggregator;
 use super::group::{Cell, Group, Kind};
-use crate::store::{read_varint, write_varint};
+use crate::store::write_varint;
 use rondo_shm_layout::Labels;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
-
-const VERSION: u8 = 1;
 
 const NEW: u8 = 1;
 const LIVE: u8 = 2;
 const REPORTED: u8 = 4;
 
-/// Why bytes are not changes of this engine's state.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum JournalError {
-    /// They were written by another version.
-    #[error("aggregation state of format {0}; this version understands {VERSION}")]
-    Version(u8),
-    /// They are of windows of another length: another tier, or a tier that was changed.
-    #[error("aggregation state of windows of {found} ms, not of {expected} ms")]
-    Step {
-        /// What they are of.
-        found: u64,
-        /// What the engine has.
-        expected: u64,
-    },
-    /// They are damaged, or belong after other changes.
-    #[error("damaged aggregation state: {0}")]
-    Malformed(&'static str),
-}
-
 impl Aggregator {
-    /// What changed since this was asked for the last time; empty if nothing has. The caller makes it durable together with what it says
-    /// was taken in and emitted.
+    /// What changed since this was asked for the last time; empty if nothing has. The caller makes it durable
+    /// together with what it says was taken in and emitted.
     pub fn changes(&mut self) -> Vec<u8> {
         let pending = std::mem::take(&mut self.journal);
         if pending.changed.is_empty() && pending.removed.is_empty() && !pending.mark_moved {
@@ -93,11 +73,12 @@ impl Aggregator {
         bytes
     }
 
-    /// Replays changes, or a snapshot onto an engine that knows nothing. What it takes in counts as written down. Takes memory in proportion
-    /// to the bytes.
+    /// Replays changes, or a snapshot onto an engine that knows nothing. What it takes in counts as written down.
+    /// Takes memory in proportion to the bytes.
     ///
     /// # Errors
-    /// The bytes are not changes that can follow this state, or of more than the engine may hold. Then it stays as it is.
+    /// The bytes are not changes that can follow this state, or of more than the engine may hold. Then it stays as it
+    /// is.
     pub fn apply(&mut self, bytes: &[u8]) -> Result<(), JournalError> {
         if bytes.is_empty() {
             return Ok(());
@@ -324,82 +305,5 @@ fn write_group(
     }
 }
 
-/// Mostly small, and without a part behind the point.
-fn write_amount(bytes: &mut Vec<u8>, amount: Amount) {
-    let whole = amount.whole();
-    write_varint(bytes, whole as u64);
-    write_varint(bytes, (whole >> 64) as u64);
-    bytes.extend_from_slice(&amount.part().to_le_bytes());
-}
-
-fn write_count(bytes: &mut Vec<u8>, count: usize) {
-    write_varint(bytes, count as u64);
-}
-
-/// What is left to read.
-struct Input<'a>(&'a [u8]);
-
-impl<'a> Input<'a> {
-    fn take(&mut self, length: usize) -> Result<&'a [u8], JournalError> {
-        let (taken, rest) = self
-            .0
-            .split_at_checked(length)
-            .ok_or(JournalError::Malformed("it ends too early"))?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, JournalError> {
-        self.take(1).map(|bytes| bytes[0])
-    }
-
-    fn number(&mut self) -> Result<u64, JournalError> {
-        let mut at = 0;
-        let number = read_varint(self.0, &mut at).ok_or(JournalError::Malformed("a number does not end"))?;
-        self.0 = &self.0[at..];
-        Ok(number)
-    }
-
-    fn double(&mut self) -> Result<f64, JournalError> {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(self.take(8)?);
-        Ok(f64::from_le_bytes(bytes))
-    }
-
-    fn value(&mut self) -> Result<f64, JournalError> {
-        let value = self.double()?;
-        match value.is_nan() {
-            false => Ok(value),
-            true => Err(JournalError::Malformed("a value is not a number")),
-        }
-    }
-
-    fn amount(&mut self) -> Result<Amount, JournalError> {
-        let (low, high) = (u128::from(self.number()?), u128::from(self.number()?));
-        let amount = Amount::new(high << 64 | low, self.double()?);
-        amount.ok_or(JournalError::Malformed("a sum is not in its form"))
-    }
-
-    fn text(&mut self) -> Result<String, JournalError> {
-        let length = self.number()?;
-        // More than there is in any case, if it does not fit.
-        let bytes = self.take(usize::try_from(length).unwrap_or(usize::MAX))?;
-        let text = std::str::from_utf8(bytes).map_err(|_| JournalError::Malformed("a text is not UTF-8"))?;
-        Ok(text.to_owned())
-    }
-
-    fn labels(&mut self) -> Result<Labels, JournalError> {
-        let mut labels = Labels::new();
-        for _ in 0..self.number()? {
-            labels.push((self.text()?, self.text()?));
-        }
-        match can_leave(&labels) {
-            true => Ok(labels),
-            false => Err(JournalError::Malformed("labels are not allowed")),
-        }
-    }
-}
-
 #[cfg(test)]
-#[path = "journal_tests.rs"]
 mod tests;
