@@ -90,7 +90,10 @@ fn every_key_is_read() {
             max_age: Some(Duration::from_secs(12 * 3_600)),
             batch_samples: 5_000,
             deadline: Duration::from_secs(30),
-            naming: Naming { base_units: false },
+            naming: Naming {
+                base_units: false,
+                ..Naming::default()
+            },
             external_labels: vec![pair("env", "prod"), pair("site", "fra-1")],
             headers: vec![pair("X-Scope-OrgID", "rondo")],
             auth: Auth::Basic {
