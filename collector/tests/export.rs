@@ -312,7 +312,8 @@ fn read_csv(text: &str) -> Samples {
 fn read_json_lines(text: &str) -> Samples {
     let mut samples = Samples::new();
     for line in text.lines() {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        // This reader takes no number for infinite.
+        let line: serde_json::Value = serde_json::from_str(&line.replace("1e999", "\"inf\"")).unwrap();
         let labels: BTreeMap<String, String> = serde_json::from_value(line["metric"].clone()).unwrap();
         let (values, stamps) = (
             line["values"].as_array().unwrap(),
@@ -428,6 +429,86 @@ fn promtool_back_fills_what_went_in() {
         put(&mut found, labels, stamp.parse().unwrap(), value.parse().unwrap());
     }
     assert_same(&found, &host.expected);
+}
+
+/// A VictoriaMetrics of this test, which ends with it.
+struct Victoria {
+    child: std::process::Child,
+    base: String,
+}
+
+impl Victoria {
+    fn start(directory: &Path) -> Option<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let child = std::process::Command::new("victoria-metrics")
+            .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
+            .arg(format!(
+                "-storageDataPath={}",
+                directory.join("victoria").display()
+            ))
+            .args(["-retentionPeriod=100y", "-dedup.minScrapeInterval=1ms"])
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let base = format!("http://127.0.0.1:{port}");
+        let is_up = || ureq::get(format!("{base}/health")).call().is_ok();
+        assert!((0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(50));
+            is_up()
+        }));
+        Some(Self { child, base })
+    }
+
+    fn get(&self, path: &str) -> String {
+        let answer = ureq::get(format!("{}{path}", self.base)).call();
+        answer.unwrap().body_mut().read_to_string().unwrap()
+    }
+}
+
+impl Drop for Victoria {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// It keeps 15 digits or so, and no neighbours of infinite values, so these stay out.
+#[test]
+fn victoria_metrics_imports_what_went_in() {
+    let mut host = Host::full();
+    let Some(victoria) = Victoria::start(host.directory.path()) else {
+        return machines::skip("victoria_metrics_imports_what_went_in", "no victoria-metrics");
+    };
+    let exported = host.export(&["{__name__!=\"queue\"}", "-f", "jsonl"]);
+    ureq::post(format!("{}/api/v1/import", victoria.base))
+        .send(exported.out.as_bytes())
+        .unwrap();
+    victoria.get("/internal/force_flush");
+    // `__name__` of any value.
+    let all = "/api/v1/export?match[]=%7B__name__%21%3D%22%22%7D&start=1600000000";
+    let found = read_json_lines(&victoria.get(all));
+    host.expected
+        .retain(|labels, _| !labels.contains("__name__=queue_bytes"));
+    assert_eq!(
+        found.keys().collect::<Vec<_>>(),
+        host.expected.keys().collect::<Vec<_>>()
+    );
+    for (labels, expected) in &host.expected {
+        let found = &found[labels];
+        assert!(found.keys().eq(expected.keys()), "{labels:?}");
+        for (stamp, value) in expected {
+            let error = (found[stamp] - value).abs();
+            assert!(
+                error <= value.abs() * 1e-12,
+                "{labels:?} at {stamp}: {} for {value}",
+                found[stamp]
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! JSON lines as VictoriaMetrics' `/api/v1/import` takes them, and `/api/v1/export` gives them:
 //! `{"metric":{"__name__":"…",…},"values":[…],"timestamps":[…]}`, in milliseconds.
 //!
-//! JSON has no infinite numbers; they are the strings that VictoriaMetrics writes for them.
+//! JSON has no word for infinite numbers. They are `1e999`, which is JSON, and infinite to whoever reads it as a float: all
+//! versions of VictoriaMetrics, Python, JavaScript. (Only newer ones of the first take the word "Infinity".)
 
 use super::families::Family;
 use super::sink::Sink;
+use crate::exposition::number;
 use rondo_shm_layout::Labels;
-use serde::Serialize;
-use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 /// Samples of a line: receivers have a limit for its length.
@@ -17,50 +18,22 @@ pub(super) struct JsonLines<W> {
     out: W,
 }
 
-#[derive(Serialize)]
-struct Line<'s> {
-    metric: Metric<'s>,
-    values: Values<'s>,
-    timestamps: Stamps<'s>,
-}
-
-struct Metric<'s>(&'s Labels);
-struct Values<'s>(&'s [(i64, f64)]);
-struct Stamps<'s>(&'s [(i64, f64)]);
-
-impl Serialize for Metric<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
-}
-
-impl Serialize for Values<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
-        for (_, value) in self.0 {
-            match *value {
-                f64::INFINITY => list.serialize_element("Infinity")?,
-                f64::NEG_INFINITY => list.serialize_element("-Infinity")?,
-                value => list.serialize_element(&value)?,
-            }
-        }
-        list.end()
-    }
-}
-
-impl Serialize for Stamps<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|(stamp_ms, _)| stamp_ms))
-    }
-}
-
 impl<W: Write> JsonLines<W> {
     pub(super) fn new(out: W) -> Self {
         Self { out }
+    }
+
+    fn list(
+        &mut self,
+        samples: &[(i64, f64)],
+        shown: impl Fn(&(i64, f64)) -> String,
+        end: &str,
+    ) -> io::Result<()> {
+        for (index, sample) in samples.iter().enumerate() {
+            let comma = if index == 0 { "" } else { "," };
+            write!(self.out, "{comma}{}", shown(sample))?;
+        }
+        self.out.write_all(end.as_bytes())
     }
 }
 
@@ -70,14 +43,20 @@ impl<W: Write> Sink for JsonLines<W> {
     }
 
     fn series(&mut self, labels: &Labels, samples: &[(i64, f64)]) -> io::Result<()> {
+        let metric: BTreeMap<&str, &str> = labels
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let metric = serde_json::to_string(&metric)?;
         for samples in samples.chunks(SAMPLES_MAX) {
-            let line = Line {
-                metric: Metric(labels),
-                values: Values(samples),
-                timestamps: Stamps(samples),
+            write!(self.out, "{{\"metric\":{metric},\"values\":[")?;
+            let value = |&(_, value): &(i64, f64)| match value {
+                f64::INFINITY => "1e999".to_owned(),
+                f64::NEG_INFINITY => "-1e999".to_owned(),
+                value => number(value),
             };
-            serde_json::to_writer(&mut self.out, &line)?;
-            self.out.write_all(b"\n")?;
+            self.list(samples, value, "],\"timestamps\":[")?;
+            self.list(samples, |(stamp_ms, _)| stamp_ms.to_string(), "]}\n")?;
         }
         Ok(())
     }
