@@ -1,7 +1,9 @@
 //! What can be typed: commands, options, and their help.
 
+mod export;
 mod query;
 
+pub use export::{Export, ExportFormat};
 pub use query::{Explain, Query, Selection, Typed};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -133,6 +135,9 @@ pub enum Command {
     /// Say which tier answers a query, what each has, and why there is nothing
     #[command(after_help = query::EXPLAIN_EXAMPLES)]
     Explain(Explain),
+    /// Take the rows of a store or slab away: OpenMetrics, CSV or JSON lines
+    #[command(after_help = export::EXPORT_EXAMPLES)]
+    Export(Export),
     /// Check slabs against every rule of the format
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verify),
