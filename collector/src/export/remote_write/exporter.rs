@@ -10,8 +10,8 @@
 use super::aggregate::Aggregated;
 use super::body::{Body, BodyError};
 use super::destination::{Destination, Protocol};
-use super::lane::Lane;
-use super::merging::{Before, Merging};
+use super::lane::{Lane, What};
+use super::merging::{Before, Merging, began_in};
 use super::owners::{Coming, Owners, Standing};
 use super::point::{Point, PointValue};
 use super::proto;
@@ -222,15 +222,15 @@ impl Exporter {
                 return;
             }
         }
-        let mut progress = known.unwrap_or(SliceProgress {
-            end_ns: 0,
-            clock_offset_ns: i64::MIN,
-            instance_hash,
-            frame: None,
-            is_labelled: false,
-            is_ended: false,
+        let mut progress = known.unwrap_or_else(|| {
+            let mut progress = SliceProgress::nothing(instance_hash);
+            if drained.first_row > 0 || !began_in(&run.source, run) {
+                // It began before, with what has not left: there is no telling when it was 0.
+                progress.series_count = u16::try_from(run.layout.series().len()).unwrap_or(u16::MAX);
+            }
+            progress
         });
-        let mut after = None;
+        let (mut after, mut floor_ms) = (None, i64::MIN);
         if !progress.is_labelled && !drained.is_end {
             let offset_ns = i128::from(progress.clock_offset_ns.max(run.clock_offset_ns));
             let end_ns =
@@ -246,7 +246,11 @@ impl Exporter {
                 .standing(coming, |incarnation| live.contains(incarnation))
             {
                 Standing::Owner => {}
-                Standing::Heir(before) => after = Some(before),
+                Standing::Heir { before, newest_ns } => {
+                    // Behind the marker that ends that one.
+                    let newest_ms = i64::try_from(newest_ns.div_euclid(1_000_000)).unwrap_or(i64::MAX);
+                    (after, floor_ms) = (Some(before), newest_ms.saturating_add(1));
+                }
                 Standing::Second => progress.is_labelled = true,
             }
         }
@@ -258,7 +262,8 @@ impl Exporter {
             None => {
                 let before = self.merging.as_mut();
                 let before = before.map(|merging| merging.before(&drained, known.is_some(), collector));
-                let mut lane = Lane::new(drained, progress, after);
+                let mut lane = Lane::new(drained, progress);
+                (lane.after, lane.floor_ms) = (after, floor_ms);
                 lane.before = before.unwrap_or(Before::Unknown);
                 self.lanes.insert(key, lane);
                 self.turns.push_back(key);
@@ -288,10 +293,10 @@ impl Exporter {
             };
             lane.prepare(&self.destination);
             if let Some(head) = lane.head() {
-                if let Some(merging) = self.merging.as_mut().filter(|_| !head.is_end) {
+                if let Some(merging) = self.merging.as_mut().filter(|_| head.what == What::Values) {
                     merging.take(head, &lane.before, lane.prepared());
                 }
-                if head.stamp_ms < oldest_ms && !head.is_end {
+                if head.stamp_ms < oldest_ms && head.what == What::Values {
                     self.counts.rows_too_old += 1;
                 } else {
                     values_of(lane, chosen.len(), &mut values);
@@ -471,7 +476,15 @@ fn values_of(lane: &Lane, number: usize, values: &mut Vec<Value>) {
             continue;
         }
         let outgoing = &prepared.outgoing;
-        let (value, histogram) = if head.is_end {
+        let (value, histogram) = if head.what == What::Zeros {
+            let begins = outgoing.series() >= lane.progress.series_count.into();
+            let is_there =
+                outgoing.nature == Nature::Cumulative && outgoing.value(head.run, head.row).is_some();
+            if !begins || !is_there {
+                continue;
+            }
+            (0.0, None)
+        } else if head.what == What::End {
             // Only what was there can end.
             let was_there = (0..head.run.rows()).any(|row| {
                 outgoing.value(head.run, row).is_some() || outgoing.native(head.run, row).is_some()

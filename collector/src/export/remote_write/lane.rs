@@ -20,6 +20,8 @@ pub(super) struct Lane {
     pub(super) progress: SliceProgress,
     /// An incarnation whose lanes have to be empty first.
     pub(super) after: Option<[u8; 16]>,
+    /// Nothing may leave with this stamp, or an earlier one.
+    pub(super) floor_ms: i64,
     queue: VecDeque<Drained>,
     /// The next row of the first in the queue.
     row: usize,
@@ -46,16 +48,27 @@ pub(super) struct Head<'l> {
     pub(super) run: &'l Run,
     pub(super) row: usize,
     pub(super) stamp_ms: i64,
-    /// There is no such row: the machine is gone, and its last row was the one before.
-    pub(super) is_end: bool,
+    pub(super) what: What,
+}
+
+/// What leaves of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// That series which add up begin with it, and so were 0 before: without that, nobody behind could tell by how much they
+    /// grew in it. Leaves before the row, with an earlier stamp.
+    Zeros,
+    Values,
+    /// That the machine is gone. Leaves after the last row, with a later stamp.
+    End,
 }
 
 impl Lane {
-    pub(super) fn new(drained: Drained, progress: SliceProgress, after: Option<[u8; 16]>) -> Self {
+    pub(super) fn new(drained: Drained, progress: SliceProgress) -> Self {
         Self {
             key: drained.key(),
             progress,
-            after,
+            after: None,
+            floor_ms: i64::MIN,
             row: drained.first_row,
             queue: VecDeque::from([drained]),
             prepared: None,
@@ -107,25 +120,44 @@ impl Lane {
         self.progress.clock_offset_ns.max(run.clock_offset_ns)
     }
 
-    /// The row that leaves next.
+    /// The row that leaves next, or what leaves before or after it.
     pub(super) fn head(&self) -> Option<Head<'_>> {
         let first = self.queue.front()?;
-        let offset_ns = self.clock_offset_ns(&first.run);
-        if first.is_end {
-            let row = first.run.rows().checked_sub(1)?;
-            return Some(Head {
-                run: &first.run,
+        let run = &first.run;
+        let offset_ns = self.clock_offset_ns(run);
+        let head = |row: usize, stamp_ms: i64, what: What| {
+            Some(Head {
+                run,
                 row,
-                stamp_ms: stamp_ms(&first.run, row, offset_ns).saturating_add(1),
-                is_end: true,
-            });
+                stamp_ms,
+                what,
+            })
+        };
+        if first.is_end {
+            let row = run.rows().checked_sub(1)?;
+            return head(row, stamp_ms(run, row, offset_ns).saturating_add(1), What::End);
         }
-        Some(Head {
-            run: &first.run,
-            row: self.row,
-            stamp_ms: stamp_ms(&first.run, self.row, offset_ns),
-            is_end: false,
-        })
+        match self.zeros_ms(run, offset_ns) {
+            Some(zeros_ms) => head(self.row, zeros_ms, What::Zeros),
+            None => head(self.row, stamp_ms(run, self.row, offset_ns), What::Values),
+        }
+    }
+
+    /// When the series were 0 that begin with the row that leaves next; `None` if there are none, or it is not known.
+    fn zeros_ms(&self, run: &Run, offset_ns: i64) -> Option<i64> {
+        if run.layout.series().len() <= self.progress.series_count.into() {
+            return None;
+        }
+        let start_ns = run.row_ns(self.row);
+        let zeros_ns = match self.progress.series_count {
+            // The machine itself was not there before.
+            0 if !run.source.simulated_time => run.source.created_ns.max(start_ns),
+            _ => start_ns,
+        };
+        let zeros_ms = (i128::from(zeros_ns) + i128::from(offset_ns)).div_euclid(1_000_000);
+        let zeros_ms = i64::try_from(zeros_ms).ok()?;
+        let is_between = zeros_ms > self.floor_ms && zeros_ms < stamp_ms(run, self.row, offset_ns);
+        is_between.then_some(zeros_ms)
     }
 
     /// The series of the row that leaves next.
@@ -148,25 +180,39 @@ impl Lane {
         self.prepared().len()
     }
 
-    /// Moves behind the row at the head, and keeps the last of a run if wanted; how far the slice is once that has left.
+    /// Moves behind what is at the head, and keeps the last row of a run if wanted; how far the slice is once that has left.
     pub(super) fn advance(&mut self, keeps_last: bool) -> SliceProgress {
-        if let Some(first) = self.queue.front() {
-            self.progress.clock_offset_ns = self.clock_offset_ns(&first.run);
-            self.progress.frame = first.frame.or(self.progress.frame);
-            self.progress.is_ended = first.is_end;
-            if !first.is_end {
-                self.progress.end_ns = first.run.row_ns(self.row) + first.run.layout.interval_ns();
-                self.row += 1;
-            }
-            if first.is_end || self.row >= first.run.rows() {
-                if let Some(last) = first.run.rows().checked_sub(1)
-                    && keeps_last
-                {
-                    self.before = Before::Row(Box::new(first.run.slice(last..last + 1)));
-                }
-                self.queue.pop_front();
-                self.row = self.queue.front().map_or(0, |next| next.first_row);
-            }
+        let Some(head) = self.head() else {
+            return self.progress;
+        };
+        let (run, row, what) = (head.run, head.row, head.what);
+        let mut progress = self.progress;
+        progress.clock_offset_ns = self.clock_offset_ns(run);
+        progress.series_count = u16::try_from(run.layout.series().len()).unwrap_or(u16::MAX);
+        progress.is_ended = what == What::End;
+        progress.end_ns = match what {
+            // Nothing of it has left, but it is known.
+            What::Zeros => progress.end_ns.max(run.row_ns(row)),
+            What::Values => run.row_ns(row) + run.layout.interval_ns(),
+            What::End => progress.end_ns,
+        };
+        let is_through = what == What::End || what == What::Values && row + 1 >= run.rows();
+        let last = (is_through && keeps_last).then(|| run.slice(row..row + 1));
+        progress.frame = self
+            .queue
+            .front()
+            .and_then(|first| first.frame)
+            .or(progress.frame);
+        self.progress = progress;
+        if what == What::Values {
+            self.row += 1;
+        }
+        if let Some(last) = last {
+            self.before = Before::Row(Box::new(last));
+        }
+        if is_through {
+            self.queue.pop_front();
+            self.row = self.queue.front().map_or(0, |next| next.first_row);
         }
         self.progress
     }

@@ -139,7 +139,7 @@ impl Merging {
 }
 
 /// Whether the machine began in the first row of the run.
-fn began_in(source: &Source, run: &Run) -> bool {
+pub(super) fn began_in(source: &Source, run: &Run) -> bool {
     source.simulated_time || source.created_ns.saturating_add(run.layout.interval_ns()) >= run.start_ns
 }
 

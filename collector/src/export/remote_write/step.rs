@@ -124,6 +124,7 @@ mod tests {
             clock_offset_ns: 6,
             instance_hash: 7,
             frame: Some(8),
+            series_count: 3,
             is_labelled: false,
             is_ended: true,
         };
