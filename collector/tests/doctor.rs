@@ -245,6 +245,9 @@ fn a_collector_is_asked_how_far_behind_it_is() {
             assert!(diagnosis.text("collector-health").contains("the disk is full"));
         }
     }
+    let diagnosis = diagnose(bus.path(), &["--url", "HTTPS://127.0.0.1:1"]);
+    let text = diagnosis.text("collector-health");
+    assert!(text.contains("does not speak TLS"), "{text}");
     let diagnosis = diagnose(bus.path(), &["--url", "http://127.0.0.1:1"]);
     assert_eq!((diagnosis.level("collector-health"), diagnosis.code), ("fail", 1));
 }

@@ -101,3 +101,42 @@ fn a_server_can_ask_for_a_certificate() {
     assert!(error.contains("private key"), "{error}");
     receiver.assert_clean();
 }
+
+/// Without a `ca_file`. Which they are is said by variables that OpenSSL knows, too; they are those of a child, which is this
+/// test again.
+#[test]
+fn the_systems_authorities_are_trusted() {
+    const URL: &str = "RONDO_TEST_RECEIVER";
+    const TRUSTED: &str = "RONDO_TEST_TRUSTED";
+    if let Ok(url) = std::env::var(URL) {
+        let client = Client::new(&destination(url));
+        match std::env::var(TRUSTED).unwrap().as_str() {
+            "yes" => assert_eq!(send(&client.unwrap(), 0), ACCEPTED),
+            "no" => assert!(why(send(&client.unwrap(), 0)).contains("`ca_file`")),
+            _ => assert!(client.err().unwrap().to_string().contains("ca-certificates")),
+        }
+        return;
+    }
+    let (files, authority) = (Files::new(), Authority::new("system"));
+    let receiver = Receiver::start_tls(&authority, &["localhost"]);
+    let child = |url: String, roots: &std::path::Path, trusted: &str| {
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_systems_authorities_are_trusted"])
+            .env(URL, url)
+            .env(TRUSTED, trusted)
+            .env("SSL_CERT_FILE", roots)
+            .env_remove("SSL_CERT_DIR")
+            .status();
+        assert!(status.unwrap().success(), "{trusted}");
+    };
+    let url = receiver.url_at("localhost");
+    child(url.clone(), &files.with("ca.pem", authority.pem()), "yes");
+    child(
+        url.clone(),
+        &files.with("other.pem", Authority::new("other").pem()),
+        "no",
+    );
+    child(url, &files.with("empty.pem", ""), "none there");
+    assert_eq!(receiver.request_count(), 1);
+    receiver.assert_clean();
+}

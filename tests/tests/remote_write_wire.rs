@@ -198,7 +198,10 @@ fn native_histograms_arrive_in_both_versions() {
         ..point(&labels, T_MS, 0.0)
     };
     for protocol in [Protocol::V1, Protocol::V2] {
-        let message = Body::new(&[point], protocol).unwrap().message().unwrap();
+        let body = Body::new(&[point], protocol).unwrap();
+        let again = [body.to_v1().unwrap(), body.split("__name__").unwrap().remove(0).1];
+        assert_eq!(again, [Body::new(&[point], Protocol::V1).unwrap(), body.clone()]);
+        let message = body.message().unwrap();
         let decoded = match protocol {
             Protocol::V1 => write_request(&message).unwrap(),
             Protocol::V2 => request_v2(&message).unwrap(),

@@ -221,6 +221,13 @@ fn answer(settings: &Settings, url: Option<&str>) -> Option<AnswerFacts> {
 }
 
 fn ask(url: &str) -> Result<Health, String> {
+    // `ureq` panics over TLS that is not set up, and a collector has none.
+    if url
+        .parse()
+        .is_ok_and(|uri: ureq::http::Uri| uri.scheme_str() == Some("https"))
+    {
+        return Err("a collector does not speak TLS: its address begins with http://".to_owned());
+    }
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(ANSWER_MAX))
         // It is this host that is asked.

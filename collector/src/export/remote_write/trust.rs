@@ -1,6 +1,7 @@
 //! TLS of a destination: whom it trusts, and who it says it is.
 //!
-//! Files are read when a client is made. A key that does not fit its certificate is found out then, too: later, `ureq` would
+//! Without a `ca_file` the authorities of the system are trusted, or those that the variables `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` name instead, as with OpenSSL. Files are read when a client is made. A key that does not fit its certificate is found out then, too: later, `ureq` would
 //! panic over it.
 
 use super::Tls;
@@ -178,5 +179,39 @@ pub(super) fn explain(error: &rustls::Error, host: &str) -> String {
             format!("{host} does not speak TLS there; is `url` to begin with http://?")
         }
         _ => format!("no secure connection to {host}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+
+    #[test]
+    fn each_broken_handshake_says_what_to_do() {
+        let certificate = Error::InvalidCertificate;
+        for (error, advice) in [
+            (certificate(CertificateError::UnknownIssuer), "`ca_file`"),
+            (certificate(CertificateError::BadSignature), "`ca_file`"),
+            (certificate(CertificateError::NotValidForName), "`url`"),
+            (
+                certificate(CertificateError::Expired),
+                "give the server a new one",
+            ),
+            (certificate(CertificateError::Revoked), "cannot be trusted"),
+            (
+                Error::AlertReceived(AlertDescription::CertificateRequired),
+                "`key_file`",
+            ),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "`cert_file`"),
+            (InvalidMessage::InvalidContentType.into(), "http://"),
+            (Error::DecryptError, "no secure connection"),
+        ] {
+            let text = explain(&error, "metrics.example");
+            assert!(
+                text.contains(advice) && text.contains("metrics.example"),
+                "{text}"
+            );
+        }
     }
 }
