@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`vectors`] | the golden slabs of `spec/vectors`, made anew |
 //! | [`raw`] | a slab as bytes that a test may change |
+//! | [`export`] | a collector that pushes, and what a server has to have then |
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
 //! | [`json`] | comparing and printing what they print |
 //! | [`push`] | what tests of remote write push |
@@ -20,6 +21,7 @@
 )]
 #![allow(clippy::missing_errors_doc, reason = "errors are reasons to skip a test")]
 
+pub mod export;
 pub mod foreign;
 pub mod json;
 mod later;
