@@ -431,7 +431,7 @@ fn a_request_that_hangs_is_left_alone_and_goes_again_to_the_byte() {
     assert!(receiver.repeat_count() > 0);
 }
 
-/// A stop in the middle, at any request, and a new start: what was on its way goes again, nothing else does.
+/// A stop before, in or after any request, and a new start: what was on its way goes again, nothing else does.
 #[test]
 fn stops_and_starts_leave_no_gap_and_nothing_twice() {
     let receiver = Receiver::start();
@@ -441,6 +441,15 @@ fn stops_and_starts_leave_no_gap_and_nothing_twice() {
         machines.iter_mut().for_each(|machine| machine.live(second));
         export.pass(second);
         if second % 7 == 0 {
+            // Every other time not before something has left.
+            let wanted = if second % 2 == 0 {
+                receiver.request_count() + 1
+            } else {
+                0
+            };
+            receiver.wait(Duration::from_millis(20), |journal| {
+                journal.requests.len() >= wanted
+            });
             export.stop();
             receiver.sender_restarted();
             export.push();
@@ -449,4 +458,25 @@ fn stops_and_starts_leave_no_gap_and_nothing_twice() {
     export.end(machines, SECONDS);
     assert_all(&receiver, &mut export, &expected_of(&BOTH, SECONDS));
     assert_eq!(receiver.repeat_count(), 0);
+}
+
+/// What was begun and did not leave, as the sender was stopped just then, leaves once.
+#[test]
+fn a_first_request_that_never_left_leaves_once_after_the_start() {
+    for stop_after_us in (0..2_000).step_by(100) {
+        let receiver = Receiver::start();
+        let mut export = Export::start(destination(&receiver.url()));
+        export.stop();
+        let expected = a_minute(&export, &BOTH);
+        export.push();
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_micros(stop_after_us) {
+            std::hint::spin_loop();
+        }
+        export.stop();
+        receiver.sender_restarted();
+        export.push();
+        assert_all(&receiver, &mut export, &expected);
+        assert_eq!(receiver.repeat_count(), 0, "stopped after {stop_after_us} µs");
+    }
 }
