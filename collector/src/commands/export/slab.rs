@@ -40,7 +40,7 @@ pub(super) fn stock(slab: &Slab, selector: &Selector) -> anyhow::Result<Stock> {
             run.push(&[known], &words[..width], []);
         })?;
         let mut slice = Slice::new(&RunHead::from(&run), number);
-        slice.push(Piece::Read(run), 0);
+        slice.push(Piece::Read(Box::new(run)), 0);
         stock.slices.push(slice);
     }
     stock.settle();

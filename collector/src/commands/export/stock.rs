@@ -42,7 +42,7 @@ pub(super) struct Slice {
 /// A run, wherever it is.
 pub(super) enum Piece {
     Stored(RunRef),
-    Read(Run),
+    Read(Box<Run>),
 }
 
 impl Piece {
@@ -64,7 +64,8 @@ impl Slice {
             incarnation: None,
             clock_offset_ns: head.clock_offset_ns,
             starts: 0..u64::MAX,
-            pieces: Vec::new(),
+            // Most machines of a host that has many had one.
+            pieces: Vec::with_capacity(1),
             ended_ns: 0,
         }
     }
@@ -292,7 +293,7 @@ impl Stock {
         for piece in slice.wanted() {
             let run = match (piece, &self.archives) {
                 // It has one series.
-                (Piece::Read(run), _) => run.clone(),
+                (Piece::Read(run), _) => (**run).clone(),
                 (Piece::Stored(run), Some(archives)) => match archives.read_series(run, series) {
                     Ok(run) => run,
                     Err(StoreError::Overwritten) => {
