@@ -5,7 +5,7 @@
 
 use crate::collect::core::{Core, Report, Tick};
 use crate::collect::settings::Settings;
-use crate::collect::{listen::Listen, pages::Pages};
+use crate::collect::{listen::Listen, pages::Pages, pushes::Pushes};
 use crate::collector::{Collector, CollectorSettings, PassReport};
 use crate::exposition::Tally;
 use crate::http;
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 pub struct Collecting {
     collector: Arc<RwLock<Collector>>,
     server: Option<http::Server>,
+    pushes: Pushes,
     status: Arc<Status>,
 }
 
@@ -78,10 +79,10 @@ impl Status {
 }
 
 impl Collecting {
-    /// Opens the store, and listens.
+    /// Opens the store, begins to push, and listens.
     ///
     /// # Errors
-    /// Those of the store, or the address cannot be listened on.
+    /// Those of the store, a destination cannot be pushed to, or the address cannot be listened on.
     pub fn open(settings: &Settings) -> anyhow::Result<Self> {
         let collector = Collector::open(
             CollectorSettings {
@@ -97,9 +98,11 @@ impl Collecting {
             Instant::now(),
         )?;
         let (collector, status) = (Arc::new(RwLock::new(collector)), Arc::new(Status::new()));
+        let pushes = Pushes::start(settings, &collector)?;
         Ok(Self {
-            server: serve(settings, &collector, &status)?,
+            server: serve(settings, &collector, &status, &pushes)?,
             collector,
+            pushes,
             status,
         })
     }
@@ -114,6 +117,7 @@ fn serve(
     settings: &Settings,
     collector: &Arc<RwLock<Collector>>,
     status: &Arc<Status>,
+    pushes: &Pushes,
 ) -> anyhow::Result<Option<http::Server>> {
     let listen = &settings.listen;
     if *listen == Listen::Nowhere {
@@ -122,6 +126,7 @@ fn serve(
     let pages = Pages {
         collector: collector.clone(),
         status: status.clone(),
+        board: pushes.board().clone(),
         store: settings.store.clone(),
         info: Mutex::new(None),
     };
@@ -178,17 +183,21 @@ impl Core for Collecting {
         passes.live_count = report.live_count;
         passes.problems = store_problems;
         drop(passes);
+        drop(collector);
+        self.pushes.wake();
         Ok(report)
     }
 
     fn reload(&mut self, settings: &Settings) {
         self.collector().reconfigure(settings.keep, settings.limits);
+        self.pushes.reload(settings);
     }
 
     fn finish(&mut self) -> anyhow::Result<()> {
         if let Some(server) = self.server.take() {
             server.shutdown();
         }
+        self.pushes.stop();
         result(self.collector().finish(Instant::now()))
     }
 }

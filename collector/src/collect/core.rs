@@ -20,7 +20,7 @@ pub trait Core {
     /// is logged, at most once a minute for the same text.
     fn pass(&mut self, tick: &Tick) -> anyhow::Result<Report>;
 
-    /// Settings that can change in a running collector have changed: `keep` and the limits.
+    /// Settings that can change in a running collector have changed: `keep`, the limits, and where to push to.
     fn reload(&mut self, settings: &Settings);
 
     /// The end: store everything that is complete.

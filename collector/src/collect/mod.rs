@@ -19,6 +19,7 @@ pub mod notify;
 pub mod pace;
 mod pages;
 pub mod place;
+mod pushes;
 pub mod quiet;
 mod remote_write;
 mod section;

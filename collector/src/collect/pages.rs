@@ -1,9 +1,12 @@
 //! What the collector answers over HTTP, from what the last pass left behind.
 
 use crate::collect::collecting::Status;
+use crate::collect::pushes::Board;
 use crate::collector::Collector;
 use crate::commands::StoreFacts;
-use crate::exposition::{Family, MachineLimits, Page, Value, machine_page, own, process_families};
+use crate::exposition::{
+    Family, MachineLimits, Page, Value, machine_page, own, process_families, push_families,
+};
 use crate::http::{ApiError, Backend, Health};
 use crate::query::{self, Params, Plan, Request};
 use crate::selector::Selector;
@@ -27,6 +30,7 @@ const INFO_AGE_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Pages {
     pub(crate) collector: Arc<RwLock<Collector>>,
     pub(crate) status: Arc<Status>,
+    pub(crate) board: Arc<Board>,
     /// Where the archives are: all of their directories are read for `/metrics/info`, which may take seconds, in which no pass
     /// shall have to wait.
     pub(crate) store: PathBuf,
@@ -145,6 +149,11 @@ impl Backend for Pages {
             Some((usage.tier.to_string(), oldest_ns as f64 / 1e9))
         });
         families.push(own::STORE_OLDEST.by("tier", oldest));
+        let destinations = self.board.all().into_iter();
+        let destinations: Vec<_> = destinations
+            .map(|(name, tallies)| (name, tallies.get()))
+            .collect();
+        families.extend(push_families(&destinations));
         families.extend(process_families());
         families.extend(collector.host_totals().families());
         families

@@ -17,7 +17,7 @@ pub struct Drained {
     pub run: Run,
     /// The first row that leaves. One before it has left already; growth can be told from it.
     pub first_row: usize,
-    /// Whether the machine is gone, and these are no rows but its last one once more.
+    /// Whether the machine is gone: these are its last rows once more, none of which leaves.
     pub is_end: bool,
     /// The archive's frame that they come from; `None` if they still wait in memory.
     pub(crate) frame: Option<u64>,
@@ -102,10 +102,9 @@ impl Collector {
             let stored = stored.and_then(|frame| frame.runs.into_iter().rev().find(|run| run.key() == *key));
             let run = stored.and_then(|run| self.archives().read(&run).ok());
             if let Some(run) = run.filter(|run| run.rows() > 0) {
-                let rows = run.rows();
                 drain.drained.push(Drained {
-                    run: run.slice(rows - 1..rows),
-                    first_row: 1,
+                    first_row: run.rows(),
+                    run,
                     is_end: true,
                     frame: Some(frame),
                 });
@@ -224,14 +223,9 @@ impl ExportCursor {
     }
 
     fn progress(&mut self, key: ProgressKey, instance_hash: u64) -> &mut SliceProgress {
-        self.slices.entry(key).or_insert(SliceProgress {
-            end_ns: 0,
-            clock_offset_ns: i64::MIN,
-            instance_hash,
-            frame: None,
-            is_labelled: false,
-            is_ended: false,
-        })
+        self.slices
+            .entry(key)
+            .or_insert_with(|| SliceProgress::nothing(instance_hash))
     }
 
     /// Points of a stored run that have not left, and are to.

@@ -24,6 +24,8 @@ pub mod own;
 mod page;
 #[cfg(feature = "cli")]
 mod process;
+#[cfg(feature = "cli")]
+mod pushed;
 #[cfg(test)]
 mod read_back;
 mod reading;
@@ -41,6 +43,8 @@ pub use name::{Exported, Scale, exported};
 pub use page::Page;
 #[cfg(feature = "cli")]
 pub use process::process_families;
+#[cfg(feature = "cli")]
+pub use pushed::push_families;
 pub use tally::Tally;
 pub(crate) use write::boundary;
 #[cfg(feature = "cli")]

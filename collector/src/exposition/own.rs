@@ -43,6 +43,17 @@ table! {
     STORE_OLDEST "rondo_store_oldest_timestamp_seconds" Gauge "seconds" "Start of the oldest row in the store by tier, since the Unix epoch."
     STORE_ERRORS "rondo_store_errors_total" Counter "" "Writes to the store that failed, and are tried again."
 
+    PUSH_SAMPLES "rondo_remote_write_samples_total" Counter "" "Samples that servers took, by destination."
+    PUSH_REFUSED "rondo_remote_write_samples_refused_total" Counter "" "Samples that servers refused for good, by destination and reason: too_old, out_of_order, duplicate or other."
+    PUSH_CONFLICTS "rondo_remote_write_samples_conflicting_total" Counter "" "Samples left out because another series has the same labels, by destination."
+    PUSH_LOST "rondo_remote_write_points_lost_total" Counter "" "Points overwritten or damaged in the store before they were sent, by destination."
+    PUSH_TOO_OLD "rondo_remote_write_rows_too_old_total" Counter "" "Rows not sent because they were older than max_age, by destination."
+    PUSH_AHEAD "rondo_remote_write_points_pending" Gauge "" "Points in the store that are still to be sent, by destination."
+    PUSH_REQUESTS "rondo_remote_write_requests_total" Counter "" "Requests by destination and outcome: accepted, refused (for good), or failed (and tried again)."
+    PUSH_RETRIES "rondo_remote_write_retries_total" Counter "" "Requests that had been sent before, by destination."
+    PUSH_BYTES "rondo_remote_write_sent_bytes_total" Counter "bytes" "Bytes of the bodies of requests, by destination."
+    PUSH_NEWEST "rondo_remote_write_newest_timestamp_seconds" Gauge "seconds" "Stamp of the newest sample that a server took, since the Unix epoch, by destination."
+
     HTTP_REQUESTS "rondo_http_requests_total" Counter "" "Requests answered, by status code."
     SERIES_CONFLICTS "rondo_series_conflicts" Gauge "" "Series left out of this page: their metric has another kind or unit in another machine, or their labels are another's."
     NAMES_REFUSED "rondo_names_refused" Gauge "" "Series that do not count in the totals of the host: too many names, or another kind or unit than before."

@@ -151,9 +151,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError>
 pub(super) fn explain(error: &rustls::Error, host: &str) -> String {
     use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
     match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
-            "the certificate of {host} is signed by no authority that is trusted here; name the authority's certificate as `ca_file`"
-        ),
+        // A bad signature is that of an authority with the name of one that is trusted.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            format!(
+                "the certificate of {host} is signed by no authority that is trusted here; name the authority's certificate as `ca_file`"
+            )
+        }
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => format!(
