@@ -5,7 +5,8 @@
 
 use super::families::Family;
 use super::sink::Sink;
-use super::stock::{Slice, Stock};
+use super::slice::Slice;
+use super::stock::Stock;
 use crate::export::{Naming, Outgoing, outgoing};
 use crate::store::Run;
 use rondo_shm_layout::Labels;

@@ -1,6 +1,7 @@
 //! What a slab alone has to export: the points of tier 0 that are still in it.
 
-use super::stock::{Piece, Slice, Stock};
+use super::slice::{Piece, Slice};
+use super::stock::Stock;
 use crate::query::RunHead;
 use crate::selector::Selector;
 use crate::store::{Layout, Run, Source, StoredSeries, state};
