@@ -141,10 +141,11 @@ impl Server {
             let labels = labels
                 .iter()
                 .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()));
-            let column = series["values"].as_array().unwrap().iter().map(|pair| {
+            let column = series["values"].as_array().unwrap().iter().filter_map(|pair| {
                 let stamp_ms = (pair[0].as_f64().unwrap() * 1e3).round() as i64;
                 let value: f64 = pair[1].as_str().unwrap().parse().unwrap();
-                (stamp_ms, value.to_bits())
+                // VictoriaMetrics shows markers; no value of ours is NaN.
+                (!value.is_nan()).then_some((stamp_ms, value.to_bits()))
             });
             samples.insert(labels.collect(), column.collect());
         }
