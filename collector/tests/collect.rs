@@ -29,6 +29,7 @@ fn start(arguments: &[&str], set_up: impl FnOnce(&mut Command)) -> Collector {
         "RONDO_STORE",
         "RONDO_CONFIG",
         "RONDO_LOG",
+        "RONDO_REMOTE_WRITE",
         "NOTIFY_SOCKET",
     ] {
         command.env_remove(variable);
@@ -189,6 +190,40 @@ fn a_file_with_an_unknown_key_is_refused_at_the_start_and_ignored_on_reload() {
     std::fs::write(&config, "store = \"/other\"\n").unwrap();
     collector.send(Signal::SIGHUP);
     collector.line_with("store changed, which needs a restart");
+    collector.line_with("settings read again");
+    collector.send(Signal::SIGTERM);
+    assert_eq!(collector.end().code(), Some(0));
+}
+
+#[test]
+fn a_destination_that_is_wrong_is_refused_at_the_start_and_ignored_on_reload() {
+    let directory = tempfile::tempdir().unwrap();
+    let bus = text(directory.path());
+    let mut refused = start(
+        &[
+            "--bus",
+            bus,
+            "--remote-write",
+            "http://a/",
+            "--remote-write",
+            "http://me:secret@b/",
+        ],
+        |_| {},
+    );
+    let said = refused.line_with("--remote-write: ");
+    assert!(said.contains("basic_auth") && !said.contains("secret"), "{said}");
+    assert_eq!(refused.end().code(), Some(2));
+
+    let config = directory.path().join("collector.toml");
+    std::fs::write(&config, "").unwrap();
+    let mut collector = start(&["--bus", bus, "--config", text(&config)], |_| {});
+    collector.line_with("collecting from");
+    std::fs::write(&config, "[[remote_write]]\nurl = 'http://127.0.0.1:1/'\ntier = 9").unwrap();
+    collector.send(Signal::SIGHUP);
+    let said = collector.line_with("the old stay in force");
+    assert!(said.contains("line 3: remote_write.tier: `9` is not"), "{said}");
+    std::fs::write(&config, "[[remote_write]]\nurl = 'http://127.0.0.1:1/'").unwrap();
+    collector.send(Signal::SIGHUP);
     collector.line_with("settings read again");
     collector.send(Signal::SIGTERM);
     assert_eq!(collector.end().code(), Some(0));

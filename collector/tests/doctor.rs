@@ -42,6 +42,7 @@ fn doctor(bus: &Path, arguments: &[&str]) -> Command {
         "RONDO_CONFIG",
         "RONDO_LISTEN",
         "RONDO_KEEP",
+        "RONDO_REMOTE_WRITE",
     ] {
         command.env_remove(variable);
     }
@@ -244,11 +245,41 @@ fn a_collector_is_asked_how_far_behind_it_is() {
             assert!(diagnosis.text("collector-health").contains("the disk is full"));
         }
     }
+    let diagnosis = diagnose(bus.path(), &["--url", "HTTPS://127.0.0.1:1"]);
+    let text = diagnosis.text("collector-health");
+    assert!(text.contains("does not speak TLS"), "{text}");
     let diagnosis = diagnose(bus.path(), &["--url", "http://127.0.0.1:1"]);
     assert_eq!((diagnosis.level("collector-health"), diagnosis.code), ("fail", 1));
 }
 
 /// On a tmpfs of its own, in a mount namespace of its own: nobody else sees it, and it goes with the process.
+#[test]
+fn a_destination_whose_password_is_missing_empty_or_open_is_found() {
+    let (bus, files) = (bus(), tempfile::tempdir().unwrap());
+    let password = files.path().join("password");
+    let config = files.path().join("rondo.toml");
+    let auth = format!(
+        "basic_auth = {{user = 'a', password_file = '{}'}}",
+        password.display()
+    );
+    std::fs::write(
+        &config,
+        format!("[[remote_write]]\nname = 'away'\nurl = 'http://127.0.0.1:1/'\n{auth}"),
+    )
+    .unwrap();
+    let look = || diagnose(bus.path(), &["--config", config.to_str().unwrap()]);
+    let missing = look();
+    assert_eq!((missing.level("remote-write"), missing.code), ("fail", 1));
+    assert!(missing.text("remote-write").contains("nothing is sent to away"));
+    std::fs::write(&password, "").unwrap();
+    assert!(look().text("remote-write").contains("it is empty"));
+    std::fs::write(&password, "secret").unwrap();
+    chmod(&password, 0o644);
+    assert_eq!(look().level("remote-write"), "warn");
+    chmod(&password, 0o640);
+    assert_eq!(look().level("remote-write"), "ok");
+}
+
 #[test]
 fn a_full_tmpfs_fails_and_a_small_one_warns() {
     const NAME: &str = "a_full_tmpfs_fails_and_a_small_one_warns";

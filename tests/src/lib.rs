@@ -6,6 +6,8 @@
 //! | [`raw`] | a slab as bytes that a test may change |
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
 //! | [`json`] | comparing and printing what they print |
+//! | [`push`] | what tests of remote write push |
+//! | [`receiver`] | a server that takes remote write, checks every rule, and misbehaves on demand |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
 //! | [`simulation`] | machines of simulated time, and what a collector has to make of them |
 //! | [`scene`] | a machine that behaves beside one that does not |
@@ -21,7 +23,9 @@
 pub mod foreign;
 pub mod json;
 mod later;
+pub mod push;
 pub mod raw;
+pub mod receiver;
 pub mod rows;
 pub mod scene;
 pub mod simulation;

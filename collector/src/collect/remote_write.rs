@@ -1,7 +1,7 @@
 //! The settings of servers that rows are pushed to: URLs from flags and the environment, tables from the file.
 //!
-//! No secret is a setting: passwords and tokens are in files, which are named here and read when a request is made. So
-//! settings can be shown and logged. Paths are absolute, as a service has no working directory worth the name.
+//! No secret is a setting: passwords and tokens are in files, which are named here and read when a request is made.
+//! So settings can be shown and logged. Paths are absolute, as a service has no working directory worth the name.
 
 mod request;
 mod rules;
@@ -95,7 +95,8 @@ fn destination(section: &Section<'_>) -> Result<Destination, FileError> {
 
 /// Names those that have no name by their URLs, and checks that no two have the same. An error says which is wrong.
 ///
-/// The name of a destination is that of its cursor, so it depends on nothing but the URL, unless two would have the same.
+/// The name of a destination is that of its cursor, so it depends on nothing but the URL, unless two would have the
+/// same.
 fn name_all(destinations: &mut [Destination]) -> Result<(), (usize, String)> {
     if destinations.len() > DESTINATIONS_MAX {
         let reason = format!(
@@ -185,5 +186,4 @@ fn deadline(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-#[path = "remote_write/tests.rs"]
 mod tests;

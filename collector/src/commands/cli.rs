@@ -1,7 +1,9 @@
 //! What can be typed: commands, options, and their help.
 
+mod export;
 mod query;
 
+pub use export::{Export, ExportFormat};
 pub use query::{Explain, Query, Selection, Typed};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -82,11 +84,12 @@ Examples:
   rondo collect --bus /run/rondo --store-budget 20GiB
   rondo collect --listen unix:/run/rondo-collector/http.sock
   rondo collect --config /etc/rondo/collector.toml
+  rondo collect --remote-write http://127.0.0.1:9090/api/v1/write
 
 Each setting is also a variable, RONDO_STORE_BUDGET=20GiB, and a key of the file, store_budget = \"20GiB\". Flags come
 before the environment, that before the file. SIGTERM and SIGINT store what is complete and end it, a second one ends it at
-once; SIGHUP reads the file again: keep and the limits change, anything else needs a restart. RONDO_LOG is the level of
-its log on standard error.";
+once; SIGHUP reads the file again: keep, the limits and remote_write change, anything else needs a restart. RONDO_LOG is the
+level of its log on standard error.";
 
 const GC_EXAMPLES: &str = "\
 Examples:
@@ -132,6 +135,9 @@ pub enum Command {
     /// Say which tier answers a query, what each has, and why there is nothing
     #[command(after_help = query::EXPLAIN_EXAMPLES)]
     Explain(Explain),
+    /// Take the rows of a store or slab away: OpenMetrics, CSV or JSON lines
+    #[command(after_help = export::EXPORT_EXAMPLES)]
+    Export(Export),
     /// Check slabs against every rule of the format
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(Verify),

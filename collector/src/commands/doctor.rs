@@ -5,6 +5,7 @@
 
 mod bus;
 mod collector;
+mod destinations;
 mod finding;
 mod host;
 mod look;
@@ -63,6 +64,7 @@ fn check(facts: &Facts, settings: &Settings) -> Vec<Finding> {
     findings.push(slabs::clock(&facts.slabs));
     findings.extend(collector::running(bus, facts.holder, facts.answer.as_ref()));
     findings.extend(collector::store(&facts.store));
+    findings.extend(destinations::files(&facts.destinations));
     findings
 }
 

@@ -8,6 +8,7 @@ pub mod bench;
 pub mod cli;
 pub mod demo;
 mod doctor;
+mod export;
 mod gc;
 mod info;
 mod json;
@@ -46,6 +47,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Info(args) => info::run(args),
         Command::Query(args) => query::run(args),
         Command::Explain(args) => query::run_explain(args),
+        Command::Export(args) => export::run(args),
         Command::Verify(args) => verify::run(args),
         Command::Collect(args) => collect::command(args),
         Command::Gc(args) => gc::run(args),

@@ -5,7 +5,7 @@
 //! that has rows beyond. Only frames on stable storage are passed, since the number of one that was lost is given
 //! to another.
 //!
-//! A cursor is 69 bytes for each machine that lives, or ended within about a minute; those that ended before are in the number of
+//! A cursor is 71 bytes for each machine that lives, or ended within about a minute; those that ended before are in the number of
 //! the frame.
 
 use super::progress::{Record, SliceProgress};
@@ -133,7 +133,7 @@ impl ExportCursor {
         replace(path, &self.to_bytes()).map_err(CursorError::io("write", path))
     }
 
-    /// As bytes: 69 for each slice, 43, and a checksum.
+    /// As bytes: 71 for each slice, 43, and a checksum.
     pub fn to_bytes(&self) -> Vec<u8> {
         let head = Head {
             magic: MAGIC,
@@ -228,6 +228,7 @@ mod tests {
                 end_ns: 10,
                 clock_offset_ns: -20,
                 instance_hash: 30,
+                series_count: 40,
                 frame: (number > 0).then_some(6 + u64::from(number)),
                 is_labelled: number == 1,
                 is_ended: number < 2,

@@ -223,14 +223,9 @@ impl ExportCursor {
     }
 
     fn progress(&mut self, key: ProgressKey, instance_hash: u64) -> &mut SliceProgress {
-        self.slices.entry(key).or_insert(SliceProgress {
-            end_ns: 0,
-            clock_offset_ns: i64::MIN,
-            instance_hash,
-            frame: None,
-            is_labelled: false,
-            is_ended: false,
-        })
+        self.slices
+            .entry(key)
+            .or_insert_with(|| SliceProgress::nothing(instance_hash))
     }
 
     /// Points of a stored run that have not left, and are to.

@@ -1,7 +1,7 @@
 //! How far a slice of a slab has left, and its form in a file.
 
 use crate::store::ProgressKey;
-use zerocopy::little_endian::{I64, U32, U64};
+use zerocopy::little_endian::{I64, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 /// How far a slice of a slab has come.
@@ -15,6 +15,8 @@ pub(crate) struct SliceProgress {
     pub(crate) instance_hash: u64,
     /// The archive's frame in which a run of it was seen last.
     pub(crate) frame: Option<u64>,
+    /// How many of its series have begun to leave.
+    pub(crate) series_count: u16,
     /// Whether its series carry the label `incarnation`.
     pub(crate) is_labelled: bool,
     /// Whether its machine ended with them, and everything about that has left too.
@@ -39,10 +41,26 @@ pub(crate) struct Record {
     clock_offset_ns: I64,
     instance_hash: U64,
     frame: U64,
+    series_count: U16,
     flags: u8,
 }
 
-const _: () = assert!(size_of::<Record>() == 69);
+const _: () = assert!(size_of::<Record>() == 71);
+
+impl SliceProgress {
+    /// Of a slice of which nothing has left.
+    pub(crate) fn nothing(instance_hash: u64) -> Self {
+        Self {
+            end_ns: 0,
+            clock_offset_ns: i64::MIN,
+            instance_hash,
+            frame: None,
+            series_count: 0,
+            is_labelled: false,
+            is_ended: false,
+        }
+    }
+}
 
 impl Record {
     pub(crate) fn new(key: &ProgressKey, progress: &SliceProgress) -> Self {
@@ -57,6 +75,7 @@ impl Record {
             clock_offset_ns: progress.clock_offset_ns.into(),
             instance_hash: progress.instance_hash.into(),
             frame: progress.frame.unwrap_or(NO_FRAME).into(),
+            series_count: progress.series_count.into(),
             flags: flag(progress.is_labelled, LABELLED) | flag(progress.is_ended, ENDED),
         }
     }
@@ -75,6 +94,7 @@ impl Record {
             clock_offset_ns: self.clock_offset_ns.get(),
             instance_hash: self.instance_hash.get(),
             frame: Some(self.frame.get()).filter(|frame| *frame != NO_FRAME),
+            series_count: self.series_count.get(),
             is_labelled: self.flags & LABELLED != 0,
             is_ended: self.flags & ENDED != 0,
         };

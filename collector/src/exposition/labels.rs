@@ -31,7 +31,7 @@ impl LabelSet {
 }
 
 /// Escapes backslashes and line feeds, and quotes where they would end the text.
-pub(super) fn escape_into(out: &mut String, text: &str, with_quotes: bool) {
+pub(crate) fn escape_into(out: &mut String, text: &str, with_quotes: bool) {
     for c in text.chars() {
         match c {
             '\\' => out.push_str("\\\\"),

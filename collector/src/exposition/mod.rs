@@ -36,6 +36,8 @@ pub use buckets::{BOUNDARIES_MAX, RawBuckets, unify};
 pub use family::{Definition, Family, FamilyKind, Sample, Value};
 pub use host::{HostPlace, HostTotals, NAMES_MAX};
 pub use labels::LabelSet;
+#[cfg(feature = "cli")]
+pub(crate) use labels::escape_into;
 pub use machines::{MachineLimits, MachinesError, machine_page};
 pub use name::{Exported, Scale, exported};
 pub use page::Page;
@@ -45,4 +47,6 @@ pub use process::process_families;
 pub use pushed::push_families;
 pub use tally::Tally;
 pub(crate) use write::boundary;
+#[cfg(feature = "cli")]
+pub(crate) use write::write_head;
 pub use write::{Format, number};

@@ -66,23 +66,28 @@ pub(super) fn write_family(out: &mut String, family: &Family, format: Format, is
         Format::OpenMetrics => (family.stem(), family.kind.as_str()),
         Format::Text => (family.name.as_str(), family.kind.as_str()),
     };
-    let help = if family.help.is_empty() {
-        // The linter wants one, and so do people who wonder.
+    write_head(out, name, kind, &family.unit, &family.help, format);
+    for sample in &family.samples {
+        write_sample(out, &family.name, sample.labels.as_str(), &sample.value);
+    }
+}
+
+/// The comment lines before a family's samples.
+pub(crate) fn write_head(out: &mut String, name: &str, kind: &str, unit: &str, help: &str, format: Format) {
+    // The linter wants one, and so do people who wonder.
+    let help = if help.is_empty() {
         "No help was registered."
     } else {
-        &family.help
+        help
     };
     push(out, &["# HELP ", name, " "]);
     escape_into(out, help, format == Format::OpenMetrics);
     push(out, &["\n# TYPE ", name, " ", kind, "\n"]);
     let has_unit = name
-        .strip_suffix(family.unit.as_str())
-        .is_some_and(|rest| !family.unit.is_empty() && rest.ends_with('_'));
+        .strip_suffix(unit)
+        .is_some_and(|rest| !unit.is_empty() && rest.ends_with('_'));
     if format == Format::OpenMetrics && has_unit {
-        push(out, &["# UNIT ", name, " ", &family.unit, "\n"]);
-    }
-    for sample in &family.samples {
-        write_sample(out, &family.name, sample.labels.as_str(), &sample.value);
+        push(out, &["# UNIT ", name, " ", unit, "\n"]);
     }
 }
 

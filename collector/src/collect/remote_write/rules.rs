@@ -6,17 +6,23 @@ use crate::export::remote_write::{
     AggregateConfig, AggregateOp, AggregateRule, Grouping, RelabelAction, RelabelConfig, RelabelRule,
 };
 
+/// Keys of a rule that keeps, drops and renames.
+pub(super) const RELABEL_KEYS: [&str; 6] = [
+    "action",
+    "source_labels",
+    "separator",
+    "regex",
+    "target_label",
+    "replacement",
+];
+
+/// Keys of a rule that makes one series of many machines'.
+pub(super) const AGGREGATE_KEYS: [&str; 6] = ["match", "by", "without", "op", "name", "keep_original"];
+
 /// Rules that keep, drop and rename.
 pub(super) fn relabel(section: &Section<'_>) -> Result<Vec<RelabelRule>, FileError> {
     let rule = |rule: &Section<'_>| {
-        rule.only(&[
-            "action",
-            "source_labels",
-            "separator",
-            "regex",
-            "target_label",
-            "replacement",
-        ])?;
+        rule.only(&RELABEL_KEYS)?;
         let defaults = RelabelConfig::default();
         let action = rule.parsed("action", |text| {
             choice(text, &RelabelAction::ALL, RelabelAction::name)
@@ -37,7 +43,7 @@ pub(super) fn relabel(section: &Section<'_>) -> Result<Vec<RelabelRule>, FileErr
 /// Rules that make one series of many machines'.
 pub(super) fn aggregate(section: &Section<'_>) -> Result<Vec<AggregateRule>, FileError> {
     let rule = |rule: &Section<'_>| {
-        rule.only(&["match", "by", "without", "op", "name", "keep_original"])?;
+        rule.only(&AGGREGATE_KEYS)?;
         let defaults = AggregateConfig::default();
         let grouping = match (rule.texts("by")?, rule.texts("without")?) {
             (Some(_), Some(_)) => {

@@ -90,7 +90,10 @@ fn every_key_is_read() {
             max_age: Some(Duration::from_secs(12 * 3_600)),
             batch_samples: 5_000,
             deadline: Duration::from_secs(30),
-            naming: Naming { base_units: false },
+            naming: Naming {
+                base_units: false,
+                ..Naming::default()
+            },
             external_labels: vec![pair("env", "prod"), pair("site", "fra-1")],
             headers: vec![pair("X-Scope-OrgID", "rondo")],
             auth: Auth::Basic {
@@ -352,4 +355,72 @@ fn settings_that_are_shown_leak_no_secret() {
         shown.contains("http://h/w") && shown.contains("X-Key") && !shown.contains("secret"),
         "{shown}"
     );
+}
+
+/// The section of the documentation between two headings.
+fn documented(from: &str, to: &str) -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (_, section) = text.split_once(&format!("\n{from}\n")).unwrap();
+    section.split_once(&format!("\n{to}\n")).unwrap().0.to_owned()
+}
+
+#[test]
+fn examples_of_the_documentation_are_accepted() {
+    let section = documented("## Export", "## Signals");
+    let examples: Vec<&str> = section
+        .split("```toml\n")
+        .skip(1)
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    let destinations: Vec<Destination> = examples.iter().flat_map(|text| read(text).unwrap()).collect();
+    assert_eq!((examples.len(), destinations.len()), (3, 4));
+    let rules: usize = destinations
+        .iter()
+        .map(|one| one.relabel.len() + one.aggregate.len())
+        .sum();
+    assert_eq!(rules, 7);
+    // What its table gives as defaults are those.
+    let (first, defaults) = (&destinations[0], Destination::new("", ""));
+    assert_eq!(
+        (
+            first.protocol,
+            first.tier,
+            first.backlog,
+            first.batch_samples,
+            first.deadline,
+            first.naming
+        ),
+        (
+            defaults.protocol,
+            defaults.tier,
+            defaults.backlog,
+            defaults.batch_samples,
+            defaults.deadline,
+            defaults.naming
+        )
+    );
+}
+
+#[test]
+fn every_key_is_documented_and_no_other() {
+    for (from, to, known) in [
+        ("## Export", "### Relabelling", &super::KEYS[..]),
+        (
+            "### Relabelling",
+            "### Aggregation",
+            &super::rules::RELABEL_KEYS[..],
+        ),
+        ("### Aggregation", "## Signals", &super::rules::AGGREGATE_KEYS[..]),
+    ] {
+        let section = documented(from, to);
+        let mut keys: Vec<&str> = section
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        let mut known = known.to_vec();
+        keys.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(keys, known);
+    }
 }

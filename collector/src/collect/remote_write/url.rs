@@ -44,8 +44,8 @@ pub(super) fn check(url: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The name of a destination that has none: host, port and path, with `-` for what a name cannot have. A longer one is cut,
-/// and has a checksum of the URL at its end.
+/// The name of a destination that has none: host, port and path, with `-` for what a name cannot have. A longer one
+/// is cut, and has a checksum of the URL at its end.
 pub(super) fn name(url: &str) -> String {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split('?').next().unwrap_or_default();

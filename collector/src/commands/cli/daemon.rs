@@ -39,11 +39,8 @@ pub struct Collect {
     /// Series, counted by the room for them, that are taken from one user [default: 4000000]
     #[arg(long, value_name = "COUNT")]
     pub series_per_uid: Option<OsString>,
-    /// Push rows to a server that takes Prometheus remote write, such as http://127.0.0.1:9090/api/v1/write
-    ///
-    /// May be given several times. A destination that is named so gets the defaults: tier 1 by version 1.0 of the protocol,
-    /// at most 50 minutes old to begin with. Users, tokens, certificates, relabelling and aggregation are in the
-    /// [[remote_write]] tables of the file; those do not count where this flag is given.
+    /// Push rows to a server that takes Prometheus remote write; may be given several times, and is stronger than the
+    /// tables of the file, where more can be said
     #[arg(long, value_name = "URL")]
     pub remote_write: Vec<OsString>,
     /// A TOML file with the same settings

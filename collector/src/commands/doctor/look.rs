@@ -5,8 +5,10 @@ use crate::collect::{Listen, Settings};
 use crate::commands::age::{ended_ago, silent_ns};
 use crate::commands::doctor::bus::{BusFacts, Place, SpaceFacts};
 use crate::commands::doctor::collector::{AnswerFacts, Health, StoreFacts, StorePlace};
+use crate::commands::doctor::destinations::{DestinationFacts, FileFacts};
 use crate::commands::doctor::host::{HostFacts, parse_remove_ipc, parse_uid_min};
 use crate::commands::doctor::slabs::{RefusedFacts, SlabFacts};
+use crate::export::remote_write::{Auth, Destination};
 use crate::show;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
@@ -14,6 +16,7 @@ use nix::sys::statvfs::statvfs;
 use procfs::process::{LimitValue, Process};
 use rondo_reader::{Bus, Error, Liveness, Slab};
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,6 +37,7 @@ pub(crate) struct Facts {
     pub(crate) holder: Holder,
     pub(crate) answer: Option<AnswerFacts>,
     pub(crate) store: StoreFacts,
+    pub(crate) destinations: Vec<DestinationFacts>,
     /// The bus directory cannot be listed.
     pub(crate) listing_error: Option<String>,
 }
@@ -63,6 +67,7 @@ pub(crate) fn look(settings: &Settings, url: Option<&str>) -> Facts {
         holder,
         answer: answer(settings, url),
         store: store(settings, collector_uid),
+        destinations: settings.remote_write.iter().map(destination).collect(),
         listing_error: None,
     };
     match Bus::open(&settings.bus, &settings.limits) {
@@ -216,6 +221,13 @@ fn answer(settings: &Settings, url: Option<&str>) -> Option<AnswerFacts> {
 }
 
 fn ask(url: &str) -> Result<Health, String> {
+    // `ureq` panics over TLS that is not set up, and a collector has none.
+    if url
+        .parse()
+        .is_ok_and(|uri: ureq::http::Uri| uri.scheme_str() == Some("https"))
+    {
+        return Err("a collector does not speak TLS: its address begins with http://".to_owned());
+    }
     let config = ureq::Agent::config_builder()
         .timeout_global(Some(ANSWER_MAX))
         // It is this host that is asked.
@@ -252,6 +264,39 @@ fn store(settings: &Settings, collector_uid: Option<u32>) -> StoreFacts {
         budget_bytes: settings.store_budget_bytes,
         writer_uid: collector_uid.unwrap_or_else(|| nix::unistd::geteuid().as_raw()),
         has_collector: collector_uid.is_some(),
+    }
+}
+
+fn destination(destination: &Destination) -> DestinationFacts {
+    let secret = match &destination.auth {
+        Auth::None => None,
+        Auth::Basic { password_file, .. } => Some(password_file),
+        Auth::Bearer { token_file } => Some(token_file),
+    };
+    let tls = &destination.tls;
+    let secrets = [secret, tls.key_file.as_ref()].into_iter().flatten();
+    let others = [&tls.ca_file, &tls.cert_file].into_iter().flatten();
+    let facts = |path: &PathBuf, is_secret: bool| {
+        // One byte tells whether there is something and whether it may be read.
+        let first = std::fs::File::open(path).and_then(|file| {
+            let mode = file.metadata()?.mode();
+            Ok((file.take(1).read(&mut [0])?, mode))
+        });
+        let mode = first.as_ref().map_or(0, |(_, mode)| *mode);
+        FileFacts {
+            path: path.clone(),
+            is_open_secret: is_secret && mode & 0o007 != 0,
+            error: match first {
+                Ok((0, _)) => Some("it is empty".to_owned()),
+                Ok(_) => None,
+                Err(error) => Some(error.to_string()),
+            },
+        }
+    };
+    let secrets = secrets.map(|path| facts(path, true));
+    DestinationFacts {
+        name: destination.name.clone(),
+        files: secrets.chain(others.map(|path| facts(path, false))).collect(),
     }
 }
 

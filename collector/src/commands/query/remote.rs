@@ -28,6 +28,8 @@ impl Remote {
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let config = Config::builder()
             .http_status_as_error(false)
+            // A collector sends nobody elsewhere, least of all to https, for which nothing is set up here.
+            .max_redirects(0)
             .timeout_global(Some(TIMEOUT))
             .build();
         let (agent, base) = if let Some(path) = text.strip_prefix("unix:") {

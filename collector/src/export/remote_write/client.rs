@@ -8,6 +8,8 @@ use super::reply::{Reply, TEXT_BYTES_MAX, text};
 use super::secret::authorization;
 use super::trust::{self, TrustError};
 use super::{Auth, Destination, Protocol};
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use thiserror::Error;
 use ureq::config::{AutoHeaderValue, Config};
@@ -28,6 +30,10 @@ pub struct Client {
     auth: Auth,
     headers: Vec<(HeaderName, HeaderValue)>,
     deadline: Duration,
+    /// Over TLS, and we have not said who we are.
+    anonymous: bool,
+    /// Whether there was ever an answer.
+    answered: AtomicBool,
 }
 
 /// Why there can be no client for a destination.
@@ -105,6 +111,8 @@ impl Client {
             auth: destination.auth.clone(),
             headers,
             deadline: destination.deadline,
+            anonymous: https && destination.tls.cert_file.is_none(),
+            answered: AtomicBool::new(false),
         })
     }
 
@@ -137,6 +145,7 @@ impl Client {
                 };
             }
         };
+        self.answered.store(true, Ordering::Relaxed);
         // The head decides. Of the body, what arrives is only for people, and a part of it is better than nothing.
         let mut start = Vec::new();
         let reader = response.body_mut().with_config().limit(BODY_BYTES_MAX).reader();
@@ -153,6 +162,13 @@ impl Client {
             ureq::Error::Rustls(error) => trust::explain(error, host),
             ureq::Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
                 Some(error) => trust::explain(error, host),
+                // By TLS 1.3 a client has sent its request before the server turns it down, and what the server says is often
+                // lost in the broken connection.
+                None if self.anonymous && !self.answered.load(Ordering::Relaxed) && is_broken(error) => {
+                    format!(
+                        "{host} closes the connection: {error}; if it wants a client's certificate, set `cert_file` and `key_file`"
+                    )
+                }
                 None => format!("{host}: {error}"),
             },
             ureq::Error::Protocol(error) => format!("{host} does not answer as HTTP wants it: {error}"),
@@ -162,8 +178,16 @@ impl Client {
     }
 }
 
+fn is_broken(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
+}
+
 /// Reads to the end, or until it fails, and keeps the start.
-fn read_start(mut reader: impl std::io::Read, start: &mut Vec<u8>) {
+fn read_start(mut reader: impl io::Read, start: &mut Vec<u8>) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = reader.read(&mut buffer) {
         let room = TEXT_BYTES_MAX - start.len();

@@ -54,8 +54,9 @@ impl Destination {
 
     /// A destination of which nothing but name and URL is known.
     ///
-    /// It gets tier 1 by the words of version 1.0, which every server takes. It begins with rows of up to 50 minutes, as
-    /// Prometheus refuses older ones unless it is told otherwise: its head spans 2 hours, and takes what is in the newer half.
+    /// It gets tier 1 by the words of version 1.0, which every server takes. It begins with rows of up to 50 minutes,
+    /// as Prometheus refuses older ones unless it is told otherwise: its head spans 2 hours, and takes what is in the
+    /// newer half.
     pub fn new(name: impl Into<String>, url: impl Into<String>) -> Self {
         Self {
             name: name.into(),

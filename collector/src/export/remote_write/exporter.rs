@@ -7,9 +7,11 @@
 //!
 //! There is no network and no clock here. The caller writes each batch down before it leaves, and says when it is done with.
 
+use super::aggregate::Aggregated;
 use super::body::{Body, BodyError};
 use super::destination::{Destination, Protocol};
-use super::lane::Lane;
+use super::lane::{Lane, What};
+use super::merging::{Before, Merging, began_in};
 use super::owners::{Coming, Owners, Standing};
 use super::point::{Point, PointValue};
 use super::proto;
@@ -28,6 +30,9 @@ const DRAIN_ROWS: usize = 1_024;
 /// Rows that wait in lanes before no more are drained: a backlog stays where it is, in the archive.
 const WAITING_ROWS_MAX: usize = 8_192;
 
+/// Rows of a batch of which nothing, or little, leaves.
+const ROWS_MAX: usize = 1_024;
+
 /// What leaves to one destination.
 #[derive(Debug)]
 pub struct Exporter {
@@ -40,6 +45,8 @@ pub struct Exporter {
     /// The lanes in turn.
     turns: VecDeque<ProgressKey>,
     owners: Owners,
+    /// Where there are rules for that.
+    merging: Option<Merging>,
     is_caught_up: bool,
     counts: Left,
 }
@@ -61,8 +68,9 @@ pub struct Left {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     step: Step,
-    /// `None` if nothing leaves but the cursor moves on.
-    pub body: Option<Body>,
+    /// Of its requests, in this order; none if nothing leaves but the cursor moves on. There are two where aggregates begin:
+    /// their first sample and the 0 before it cannot be in one.
+    pub bodies: Vec<Body>,
     /// The newest stamp in it.
     pub newest_ms: Option<i64>,
 }
@@ -70,15 +78,20 @@ pub struct Batch {
 impl Batch {
     /// In a journal.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        self.step.to_bytes(self.body.as_ref())
+        self.step.to_bytes(&self.bodies)
+    }
+
+    /// Moves a cursor behind it.
+    pub(super) fn apply(&self, cursor: &mut ExportCursor) {
+        self.step.apply(cursor);
     }
 
     /// As a journal has it.
     pub(super) fn from_bytes(bytes: &[u8], tier: u8) -> Option<Self> {
-        let (step, body) = Step::from_bytes(bytes, tier)?;
+        let (step, bodies) = Step::from_bytes(bytes, tier)?;
         Some(Self {
             step,
-            body,
+            bodies,
             newest_ms: None,
         })
     }
@@ -98,9 +111,11 @@ impl Exporter {
     /// One that goes on behind `left`.
     pub fn new(destination: Arc<Destination>, left: ExportCursor) -> Self {
         Self {
-            destination,
             drained: left.clone(),
             owners: Owners::of(&left),
+            merging: (!destination.aggregate.is_empty())
+                .then(|| Merging::new(destination.tier, destination.naming)),
+            destination,
             left,
             lanes: HashMap::new(),
             turns: VecDeque::new(),
@@ -109,10 +124,34 @@ impl Exporter {
         }
     }
 
-    /// A batch of the collector before this one is on its way: what is in it is not drained again.
-    pub(super) fn set_out(&mut self, batch: &Batch) {
+    /// A batch of the collector before this one, done or on its way: what is in it is not drained, and not added up, again.
+    /// Whether its aggregates could be taken over.
+    pub(super) fn take_over(&mut self, batch: &Batch) -> bool {
         self.drained.slices.extend(batch.step.slices.iter().copied());
         self.owners = Owners::of(&self.drained);
+        self.apply_aggregates(&batch.step.aggregates)
+    }
+
+    /// How far it is, and what its aggregates are, as bytes.
+    pub(super) fn snapshot(&self) -> Vec<u8> {
+        let cursor = self.left.to_bytes();
+        let mut bytes = (cursor.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(cursor);
+        bytes.extend(self.merging.iter().flat_map(|merging| merging.engine.snapshot()));
+        bytes
+    }
+
+    /// Takes over aggregates, or what changed in them; whether that worked.
+    pub(super) fn apply_aggregates(&mut self, bytes: &[u8]) -> bool {
+        let merging = self.merging.as_mut().filter(|_| !bytes.is_empty());
+        merging.is_none_or(|merging| merging.engine.apply(bytes).is_ok())
+    }
+
+    /// Begins anew with aggregates, behind what may be out by now.
+    pub(super) fn forget_aggregates(&mut self, now_ns: i64) {
+        if let Some(merging) = &mut self.merging {
+            merging.begin_anew(now_ns / 1_000_000);
+        }
     }
 
     /// How far it is.
@@ -162,7 +201,7 @@ impl Exporter {
                 drain
                     .drained
                     .into_iter()
-                    .for_each(|drained| self.admit(drained, live));
+                    .for_each(|drained| self.admit(drained, live, collector));
             }
             if is_last {
                 return;
@@ -171,7 +210,7 @@ impl Exporter {
     }
 
     /// Puts rows into the lane of their slice.
-    fn admit(&mut self, drained: Drained, live: &HashSet<[u8; 16]>) {
+    fn admit(&mut self, drained: Drained, live: &HashSet<[u8; 16]>, collector: &Collector) {
         let (key, run) = (drained.key(), &drained.run);
         let instance_hash = fnv1a_64(run.source.instance.as_bytes());
         let known = self.lanes.get(&key).map(|lane| lane.progress);
@@ -183,15 +222,15 @@ impl Exporter {
                 return;
             }
         }
-        let mut progress = known.unwrap_or(SliceProgress {
-            end_ns: 0,
-            clock_offset_ns: i64::MIN,
-            instance_hash,
-            frame: None,
-            is_labelled: false,
-            is_ended: false,
+        let mut progress = known.unwrap_or_else(|| {
+            let mut progress = SliceProgress::nothing(instance_hash);
+            if drained.first_row > 0 || !began_in(&run.source, run) {
+                // It began before, with what has not left: there is no telling when it was 0.
+                progress.series_count = u16::try_from(run.layout.series().len()).unwrap_or(u16::MAX);
+            }
+            progress
         });
-        let mut after = None;
+        let (mut after, mut floor_ms) = (None, i64::MIN);
         if !progress.is_labelled && !drained.is_end {
             let offset_ns = i128::from(progress.clock_offset_ns.max(run.clock_offset_ns));
             let end_ns =
@@ -207,7 +246,11 @@ impl Exporter {
                 .standing(coming, |incarnation| live.contains(incarnation))
             {
                 Standing::Owner => {}
-                Standing::Heir(before) => after = Some(before),
+                Standing::Heir { before, newest_ns } => {
+                    // Behind the marker that ends that one.
+                    let newest_ms = i64::try_from(newest_ns.div_euclid(1_000_000)).unwrap_or(i64::MAX);
+                    (after, floor_ms) = (Some(before), newest_ms.saturating_add(1));
+                }
                 Standing::Second => progress.is_labelled = true,
             }
         }
@@ -217,7 +260,12 @@ impl Exporter {
                 lane.push(drained);
             }
             None => {
-                self.lanes.insert(key, Lane::new(drained, progress, after));
+                let before = self.merging.as_mut();
+                let before = before.map(|merging| merging.before(&drained, known.is_some(), collector));
+                let mut lane = Lane::new(drained, progress);
+                (lane.after, lane.floor_ms) = (after, floor_ms);
+                lane.before = before.unwrap_or(Before::Unknown);
+                self.lanes.insert(key, lane);
                 self.turns.push_back(key);
             }
         }
@@ -245,42 +293,46 @@ impl Exporter {
             };
             lane.prepare(&self.destination);
             if let Some(head) = lane.head() {
-                if head.stamp_ms < oldest_ms && !head.is_end {
+                if let Some(merging) = self.merging.as_mut().filter(|_| head.what == What::Values) {
+                    merging.take(head, &lane.before, lane.prepared());
+                }
+                if head.stamp_ms < oldest_ms && head.what == What::Values {
                     self.counts.rows_too_old += 1;
                 } else {
                     values_of(lane, chosen.len(), &mut values);
                 }
             }
             chosen.push(key);
-            if values.len() >= self.destination.batch_samples {
+            if values.len() >= self.destination.batch_samples || chosen.len() >= ROWS_MAX {
                 break;
             }
         }
-        if chosen.is_empty() {
+        let merged = self.merge(now_ns / 1_000_000, &chosen);
+        let aggregates = self
+            .merging
+            .as_mut()
+            .map(|merging| merging.engine.changes())
+            .unwrap_or_default();
+        if chosen.is_empty() && aggregates.is_empty() {
             return Ok(None);
         }
-        let body = self.body(&chosen, &values, protocol);
+        let bodies = self.bodies(&chosen, &values, &merged, protocol);
         let newest_ms = values.iter().map(|value| value.stamp_ms).max();
-        let slices = chosen
-            .iter()
-            .filter_map(|key| Some((*key, self.lanes.get_mut(key)?.advance())));
-        let slices = slices.collect();
-        self.lanes.retain(|_, lane| !lane.is_empty());
-        self.turns.retain(|key| self.lanes.contains_key(key));
+        let slices = self.advance(&chosen);
         let waiting = self.lanes.values().filter_map(Lane::oldest_frame).min();
         let step = Step {
             archive_id: self.drained.archive_id,
             passed: waiting.unwrap_or(u64::MAX).min(self.drained.passed),
             slices,
-            aggregates: Vec::new(),
+            aggregates,
         };
-        let (body, error) = match body {
-            Ok(body) => (body, None),
-            Err(error) => (None, Some(error)),
+        let (bodies, error) = match bodies {
+            Ok(bodies) => (bodies, None),
+            Err(error) => (Vec::new(), Some(error)),
         };
         let batch = Batch {
             step,
-            body,
+            bodies,
             newest_ms,
         };
         match error {
@@ -292,6 +344,40 @@ impl Exporter {
         }
     }
 
+    /// Moves the lanes behind the rows at their heads.
+    fn advance(&mut self, chosen: &[ProgressKey]) -> Vec<(ProgressKey, SliceProgress)> {
+        let mut slices = Vec::with_capacity(chosen.len());
+        for key in chosen {
+            let Some(lane) = self.lanes.get_mut(key) else {
+                continue;
+            };
+            slices.push((*key, lane.advance(self.merging.is_some())));
+            if lane.is_empty() {
+                if let Some(merging) = &mut self.merging {
+                    merging.keep(*key, lane.before.clone());
+                }
+                self.lanes.remove(key);
+            }
+        }
+        self.turns.retain(|key| self.lanes.contains_key(key));
+        slices
+    }
+
+    /// The window of aggregates whose time has come.
+    fn merge(&mut self, now_ms: i64, chosen: &[ProgressKey]) -> Vec<Aggregated> {
+        let Some(merging) = &mut self.merging else {
+            return Vec::new();
+        };
+        let waiting = self
+            .lanes
+            .iter()
+            .filter(|(key, lane)| lane.rows() > usize::from(chosen.contains(key)));
+        let waiting_ms = waiting
+            .filter_map(|(_, lane)| lane.head().map(|head| head.stamp_ms))
+            .min();
+        merging.emit(now_ms, self.is_caught_up, waiting_ms)
+    }
+
     /// Whether rows of the incarnation before it have to leave first.
     fn is_blocked(&self, key: &ProgressKey) -> bool {
         let lane = self.lanes.get(key);
@@ -301,23 +387,29 @@ impl Exporter {
         })
     }
 
-    fn body(
+    /// The requests of a batch: one, but for what begins with a 0 before it.
+    fn bodies(
         &mut self,
         chosen: &[ProgressKey],
         values: &[Value],
+        merged: &[Aggregated],
         protocol: Protocol,
-    ) -> Result<Option<Body>, BodyError> {
+    ) -> Result<Vec<Body>, BodyError> {
+        let last_ms = merged.iter().map(|sample| sample.stamp_ms).max();
+        let (last, before): (Vec<_>, Vec<_>) =
+            merged.iter().partition(|sample| Some(sample.stamp_ms) == last_ms);
+        let mut bodies = Vec::new();
+        let zeros: Vec<Point<'_>> = before.into_iter().map(merged_point).collect();
+        if !zeros.is_empty() {
+            bodies.push(Body::new(&zeros, protocol)?);
+        }
         let mut seen = HashSet::with_capacity(values.len());
-        let mut points = Vec::with_capacity(values.len());
+        let mut points = Vec::with_capacity(values.len() + last.len());
         for value in values {
             let Some(lane) = self.lanes.get(&chosen[value.lane]) else {
                 continue;
             };
             let prepared = &lane.prepared()[value.series];
-            if !seen.insert(&prepared.labels) {
-                self.counts.samples_conflicting += 1;
-                continue;
-            }
             points.push(Point {
                 labels: &prepared.labels,
                 family: Some(&prepared.outgoing.family),
@@ -329,10 +421,14 @@ impl Exporter {
                 },
             });
         }
-        if points.is_empty() {
-            return Ok(None);
+        points.extend(last.into_iter().map(merged_point));
+        let point_count = points.len();
+        points.retain(|point| seen.insert(point.labels));
+        self.counts.samples_conflicting += (point_count - points.len()) as u64;
+        if !points.is_empty() {
+            bodies.push(Body::new(&points, protocol)?);
         }
-        Body::new(&points, protocol).map(Some)
+        Ok(bodies)
     }
 
     /// A batch arrived, or was refused for good.
@@ -352,7 +448,20 @@ impl Exporter {
                 .map(|key| key.incarnation)
                 .collect();
             self.owners.retain(|incarnation| known.contains(incarnation));
+            if let Some(merging) = &mut self.merging {
+                merging.retain(|key| known.contains(&key.incarnation));
+            }
         }
+    }
+}
+
+fn merged_point(sample: &Aggregated) -> Point<'_> {
+    Point {
+        labels: &sample.labels,
+        family: None,
+        timestamp_ms: sample.stamp_ms,
+        start_ms: 0,
+        value: PointValue::Number(sample.value),
     }
 }
 
@@ -363,8 +472,19 @@ fn values_of(lane: &Lane, number: usize, values: &mut Vec<Value>) {
     let created_ms = i128::from(source.created_ns) + i128::from(head.run.clock_offset_ns);
     let created_ms = i64::try_from(created_ms / 1_000_000).unwrap_or(0);
     for (series, prepared) in lane.prepared().iter().enumerate() {
+        if !prepared.leaves {
+            continue;
+        }
         let outgoing = &prepared.outgoing;
-        let (value, histogram) = if head.is_end {
+        let (value, histogram) = if head.what == What::Zeros {
+            let begins = outgoing.series() >= lane.progress.series_count.into();
+            let is_there =
+                outgoing.nature == Nature::Cumulative && outgoing.value(head.run, head.row).is_some();
+            if !begins || !is_there {
+                continue;
+            }
+            (0.0, None)
+        } else if head.what == What::End {
             // Only what was there can end.
             let was_there = (0..head.run.rows()).any(|row| {
                 outgoing.value(head.run, row).is_some() || outgoing.native(head.run, row).is_some()

@@ -1,7 +1,7 @@
 //! What is known for certain of one destination: how far it has come, and which batch is on its way.
 //!
 //! A file of records, each with its length and checksum, that only grows until it is written anew: a *snapshot*; then
-//! for each batch that it *begins*, before the first byte of it leaves, and that it is *done*. So after a kill at any moment it
+//! for each batch that it *begins*, before the first byte of it leaves, and that it, or one of its requests, is *done*. So after a kill at any moment it
 //! is known which batch may or may not have arrived, and that very one goes again. Records are not synchronised
 //! one by one: after a power cut the newest may be missing, and what they stood for leaves once more.
 
@@ -31,6 +31,7 @@ struct RecordHead {
 const SNAPSHOT: u8 = 1;
 const BEGIN: u8 = 2;
 const DONE: u8 = 3;
+const PART: u8 = 4;
 
 /// The journal of a destination.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub struct Recovered {
     pub done: Vec<Vec<u8>>,
     /// The batch that was not.
     pub in_flight: Option<Vec<u8>>,
+    /// How many of its requests were done with.
+    pub parts_done: usize,
 }
 
 /// Why a journal cannot be used.
@@ -133,6 +136,14 @@ impl Journal {
     /// The system's. The batch may leave once more then.
     pub fn done(&mut self) -> Result<(), JournalError> {
         self.write(&[(DONE, &[])])
+    }
+
+    /// One of the requests of the batch that was begun is done with, and others are not.
+    ///
+    /// # Errors
+    /// The system's. The request may leave once more then.
+    pub fn part_done(&mut self) -> Result<(), JournalError> {
+        self.write(&[(PART, &[])])
     }
 
     /// A batch of which nothing leaves.
@@ -217,7 +228,11 @@ fn recover(records: &[u8]) -> (Recovered, usize) {
                     ..Recovered::default()
                 };
             }
-            BEGIN => recovered.in_flight = Some(record.to_vec()),
+            BEGIN => {
+                recovered.in_flight = Some(record.to_vec());
+                recovered.parts_done = 0;
+            }
+            PART => recovered.parts_done += 1,
             DONE => recovered.done.extend(recovered.in_flight.take()),
             // Of a later version: what it means is not known, and so not what comes behind it.
             _ => break,
@@ -249,6 +264,7 @@ mod tests {
             snapshot: snapshot.map(bytes),
             done: done.iter().map(|text| bytes(text)).collect(),
             in_flight: in_flight.map(bytes),
+            parts_done: 0,
         }
     }
 

@@ -1,6 +1,8 @@
 //! Rows of one slice that wait to leave, one after the other.
 
+use super::aggregate::{AggregateOp, AggregateRule};
 use super::destination::Destination;
+use super::merging::Before;
 use super::relabel::relabel;
 use crate::export::progress::SliceProgress;
 use crate::export::{Drained, Outgoing, outgoing, stamp_ms};
@@ -18,10 +20,14 @@ pub(super) struct Lane {
     pub(super) progress: SliceProgress,
     /// An incarnation whose lanes have to be empty first.
     pub(super) after: Option<[u8; 16]>,
+    /// Nothing may leave with this stamp, or an earlier one.
+    pub(super) floor_ms: i64,
     queue: VecDeque<Drained>,
     /// The next row of the first in the queue.
     row: usize,
     prepared: Option<(Arc<Layout>, Vec<Prepared>)>,
+    /// What the slice said before the first row of the queue. Looked after only where there are aggregates.
+    pub(super) before: Before,
 }
 
 /// A series of the slice, ready to leave.
@@ -30,6 +36,10 @@ pub(super) struct Prepared {
     /// After all rules.
     pub(super) labels: Labels,
     pub(super) outgoing: Outgoing,
+    /// What it is a part of, if it is.
+    pub(super) part_of: Option<(AggregateOp, Labels)>,
+    /// Whether it leaves itself.
+    pub(super) leaves: bool,
 }
 
 /// The row at the head of a lane.
@@ -38,19 +48,31 @@ pub(super) struct Head<'l> {
     pub(super) run: &'l Run,
     pub(super) row: usize,
     pub(super) stamp_ms: i64,
-    /// There is no such row: the machine is gone, and its last row was the one before.
-    pub(super) is_end: bool,
+    pub(super) what: What,
+}
+
+/// What leaves of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// That series which add up begin with it, and so were 0 before: without that, nobody behind could tell by how much they
+    /// grew in it. Leaves before the row, with an earlier stamp.
+    Zeros,
+    Values,
+    /// That the machine is gone. Leaves after the last row, with a later stamp.
+    End,
 }
 
 impl Lane {
-    pub(super) fn new(drained: Drained, progress: SliceProgress, after: Option<[u8; 16]>) -> Self {
+    pub(super) fn new(drained: Drained, progress: SliceProgress) -> Self {
         Self {
             key: drained.key(),
             progress,
-            after,
+            after: None,
+            floor_ms: i64::MIN,
             row: drained.first_row,
             queue: VecDeque::from([drained]),
             prepared: None,
+            before: Before::Unknown,
         }
     }
 
@@ -98,25 +120,44 @@ impl Lane {
         self.progress.clock_offset_ns.max(run.clock_offset_ns)
     }
 
-    /// The row that leaves next.
+    /// The row that leaves next, or what leaves before or after it.
     pub(super) fn head(&self) -> Option<Head<'_>> {
         let first = self.queue.front()?;
-        let offset_ns = self.clock_offset_ns(&first.run);
-        if first.is_end {
-            let row = first.run.rows().checked_sub(1)?;
-            return Some(Head {
-                run: &first.run,
+        let run = &first.run;
+        let offset_ns = self.clock_offset_ns(run);
+        let head = |row: usize, stamp_ms: i64, what: What| {
+            Some(Head {
+                run,
                 row,
-                stamp_ms: stamp_ms(&first.run, row, offset_ns).saturating_add(1),
-                is_end: true,
-            });
+                stamp_ms,
+                what,
+            })
+        };
+        if first.is_end {
+            let row = run.rows().checked_sub(1)?;
+            return head(row, stamp_ms(run, row, offset_ns).saturating_add(1), What::End);
         }
-        Some(Head {
-            run: &first.run,
-            row: self.row,
-            stamp_ms: stamp_ms(&first.run, self.row, offset_ns),
-            is_end: false,
-        })
+        match self.zeros_ms(run, offset_ns) {
+            Some(zeros_ms) => head(self.row, zeros_ms, What::Zeros),
+            None => head(self.row, stamp_ms(run, self.row, offset_ns), What::Values),
+        }
+    }
+
+    /// When the series were 0 that begin with the row that leaves next; `None` if there are none, or it is not known.
+    fn zeros_ms(&self, run: &Run, offset_ns: i64) -> Option<i64> {
+        if run.layout.series().len() <= self.progress.series_count.into() {
+            return None;
+        }
+        let start_ns = run.row_ns(self.row);
+        let zeros_ns = match self.progress.series_count {
+            // The machine itself was not there before.
+            0 if !run.source.simulated_time => run.source.created_ns.max(start_ns),
+            _ => start_ns,
+        };
+        let zeros_ms = (i128::from(zeros_ns) + i128::from(offset_ns)).div_euclid(1_000_000);
+        let zeros_ms = i64::try_from(zeros_ms).ok()?;
+        let is_between = zeros_ms > self.floor_ms && zeros_ms < stamp_ms(run, self.row, offset_ns);
+        is_between.then_some(zeros_ms)
     }
 
     /// The series of the row that leaves next.
@@ -139,20 +180,39 @@ impl Lane {
         self.prepared().len()
     }
 
-    /// Moves behind the row at the head; how far the slice is once that has left.
-    pub(super) fn advance(&mut self) -> SliceProgress {
-        if let Some(first) = self.queue.front() {
-            self.progress.clock_offset_ns = self.clock_offset_ns(&first.run);
-            self.progress.frame = first.frame.or(self.progress.frame);
-            self.progress.is_ended = first.is_end;
-            if !first.is_end {
-                self.progress.end_ns = first.run.row_ns(self.row) + first.run.layout.interval_ns();
-                self.row += 1;
-            }
-            if first.is_end || self.row >= first.run.rows() {
-                self.queue.pop_front();
-                self.row = self.queue.front().map_or(0, |next| next.first_row);
-            }
+    /// Moves behind what is at the head, and keeps the last row of a run if wanted; how far the slice is once that has left.
+    pub(super) fn advance(&mut self, keeps_last: bool) -> SliceProgress {
+        let Some(head) = self.head() else {
+            return self.progress;
+        };
+        let (run, row, what) = (head.run, head.row, head.what);
+        let mut progress = self.progress;
+        progress.clock_offset_ns = self.clock_offset_ns(run);
+        progress.series_count = u16::try_from(run.layout.series().len()).unwrap_or(u16::MAX);
+        progress.is_ended = what == What::End;
+        progress.end_ns = match what {
+            // Nothing of it has left, but it is known.
+            What::Zeros => progress.end_ns.max(run.row_ns(row)),
+            What::Values => run.row_ns(row) + run.layout.interval_ns(),
+            What::End => progress.end_ns,
+        };
+        let is_through = what == What::End || what == What::Values && row + 1 >= run.rows();
+        let last = (is_through && keeps_last).then(|| run.slice(row..row + 1));
+        progress.frame = self
+            .queue
+            .front()
+            .and_then(|first| first.frame)
+            .or(progress.frame);
+        self.progress = progress;
+        if what == What::Values {
+            self.row += 1;
+        }
+        if let Some(last) = last {
+            self.before = Before::Row(Box::new(last));
+        }
+        if is_through {
+            self.queue.pop_front();
+            self.row = self.queue.front().map_or(0, |next| next.first_row);
         }
         self.progress
     }
@@ -168,10 +228,16 @@ fn prepare(run: &Run, is_labelled: bool, destination: &Destination) -> Vec<Prepa
         destination.naming,
     );
     all.into_iter()
-        .filter_map(|mut outgoing| {
-            let labels = with_external(std::mem::take(&mut outgoing.labels), &destination.external_labels);
+        .filter_map(|outgoing| {
+            let labels = with_external(outgoing.labels.clone(), &destination.external_labels);
             let labels = relabel(&destination.relabel, labels)?;
-            Some(Prepared { labels, outgoing })
+            let merged = AggregateRule::first(&destination.aggregate, &labels);
+            Some(Prepared {
+                leaves: merged.as_ref().is_none_or(|(rule, _)| rule.keeps_originals()),
+                part_of: merged.map(|(rule, labels)| (rule.op(), labels)),
+                labels,
+                outgoing,
+            })
         })
         .collect()
 }

@@ -3,7 +3,7 @@
 //! A [`Destination`] says where to and how. On the way there:
 //!
 //! - an [`Exporter`] drains rows into lanes, one for each slice of a slab, and takes a batch from their heads;
-//! - [`relabel()`] keeps, drops and renames series by [`RelabelRule`]s; [`AggregateRule`]s make one series of many machines';
+//! - [`relabel()`] keeps, drops and renames series by [`RelabelRule`]s; [`AggregateRule`]s and an [`Aggregator`] make one series of many machines';
 //! - [`Point`]s, borrowed from prepared series, become a [`Body`]: a message of version 1.0 or 2.0 ([`proto`]) in a snappy block;
 //! - a [`Journal`] knows the body before it leaves, and whether it arrived;
 //! - a [`Client`] posts it, and a [`Reply`] says what became of it;
@@ -23,7 +23,9 @@ mod encode;
 mod exporter;
 mod headers;
 mod journal;
+mod labels;
 mod lane;
+mod merging;
 mod outbox;
 mod owners;
 mod point;
@@ -38,7 +40,9 @@ mod tallies;
 mod trust;
 mod version;
 
-pub use aggregate::{AggregateConfig, AggregateOp, AggregateRule, Grouping};
+pub use aggregate::{
+    AggregateConfig, AggregateOp, AggregateRule, Aggregated, Aggregator, AggregatorCounts, Grouping, Reading,
+};
 pub use backoff::{Backoff, PAUSE_MAX, PAUSE_MIN, RETRY_AFTER_MAX, chance};
 pub use body::{Body, BodyError, MESSAGE_BYTES_MAX};
 pub use client::{Client, ClientError};
@@ -47,9 +51,9 @@ pub use encode::{encode_v1, encode_v2};
 pub use exporter::{Batch, Exporter, Left};
 pub use headers::reserved_header;
 pub use journal::{Journal, JournalError, Recovered};
+pub(crate) use labels::is_label_name;
 pub use outbox::{Outbox, OutboxError};
 pub use point::{LabelsError, Point, PointValue, STALE_BITS, check_labels};
-pub(crate) use relabel::is_label_name;
 pub use relabel::{RelabelAction, RelabelConfig, RelabelRule, RuleError, relabel};
 pub use reply::{Reply, TEXT_BYTES_MAX, Written};
 pub use sender::{Sender, SenderError};

@@ -1,11 +1,10 @@
 //! What leaves to one destination, and the file that knows it: whatever happens, each sample leaves once, or the
 //! request that it was in leaves again to the byte.
 
-use super::body::BodyError;
+use super::body::{Body, BodyError};
 use super::destination::{Destination, Protocol};
 use super::exporter::{Batch, Exporter, Left};
 use super::journal::{Journal, JournalError};
-use super::step::Step;
 use crate::collector::Collector;
 use crate::export::ExportCursor;
 use std::path::Path;
@@ -17,8 +16,17 @@ pub struct Outbox {
     exporter: Exporter,
     journal: Journal,
     tier: u8,
-    /// The batch that is on its way, and whether the journal knows.
-    flight: Option<(Batch, bool)>,
+    flight: Option<Flight>,
+}
+
+/// The batch that is on its way.
+#[derive(Debug)]
+struct Flight {
+    batch: Batch,
+    /// Whether the journal knows.
+    is_written: bool,
+    /// How many of its requests are done with.
+    parts_done: usize,
 }
 
 /// Why nothing can leave.
@@ -52,39 +60,51 @@ impl Outbox {
             source,
         })?;
         let path = directory.join(format!("{}.journal", destination.name));
-        let (mut journal, recovered) = Journal::open(&path)?;
+        let (journal, recovered) = Journal::open(&path)?;
         let tier = destination.tier;
-        let snapshot = recovered.snapshot.as_deref();
-        let left = snapshot.and_then(|bytes| ExportCursor::from_bytes(bytes).ok());
-        let mut flight = None;
-        let left = match left.filter(|left| left.tier() == tier) {
-            Some(mut left) => {
-                let done = recovered
-                    .done
-                    .iter()
-                    .filter_map(|bytes| Step::from_bytes(bytes, tier));
-                done.for_each(|(step, _)| step.apply(&mut left));
-                let in_flight = recovered.in_flight.as_deref();
-                flight = in_flight.and_then(|bytes| Batch::from_bytes(bytes, tier));
-                left
-            }
-            None => {
-                let backlog_ns = i64::try_from(destination.backlog.as_nanos()).unwrap_or(i64::MAX);
-                let left = ExportCursor::beginning_at(tier, now_ns.saturating_sub(backlog_ns));
-                journal.begin_anew(&left.to_bytes())?;
-                left
-            }
-        };
+        let snapshot = recovered.snapshot.as_deref().and_then(read_snapshot);
+        let snapshot = snapshot.filter(|(left, _)| left.tier() == tier);
+        let is_new = snapshot.is_none();
+        let (mut left, aggregates) = snapshot.unwrap_or_else(|| {
+            let backlog_ns = i64::try_from(destination.backlog.as_nanos()).unwrap_or(i64::MAX);
+            (
+                ExportCursor::beginning_at(tier, now_ns.saturating_sub(backlog_ns)),
+                &[],
+            )
+        });
+        let read = |bytes: &Vec<u8>| Batch::from_bytes(bytes, tier).filter(|_| !is_new);
+        let done: Vec<Batch> = recovered.done.iter().filter_map(read).collect();
+        let flight = recovered.in_flight.as_ref().and_then(read);
+        done.iter().for_each(|batch| batch.apply(&mut left));
         let mut exporter = Exporter::new(destination.clone(), left);
-        if let Some(batch) = &flight {
-            exporter.set_out(batch);
+        let mut is_whole = exporter.apply_aggregates(aggregates);
+        for batch in &done {
+            is_whole &= exporter.take_over(batch);
         }
-        Ok(Self {
+        if let Some(batch) = &flight {
+            is_whole &= exporter.take_over(batch);
+        }
+        if !is_whole {
+            tracing::warn!(
+                "remote write to {}: what was added up is lost, and begins anew",
+                destination.name
+            );
+            exporter.forget_aggregates(now_ns);
+        }
+        let mut outbox = Self {
             exporter,
             journal,
             tier,
-            flight: flight.map(|batch| (batch, true)),
-        })
+            flight: flight.map(|batch| Flight {
+                batch,
+                is_written: true,
+                parts_done: recovered.parts_done,
+            }),
+        };
+        if is_new {
+            outbox.journal.begin_anew(&outbox.exporter.snapshot())?;
+        }
+        Ok(outbox)
     }
 
     /// Takes in rows that are final by now.
@@ -97,45 +117,61 @@ impl Outbox {
     ///
     /// # Errors
     /// The journal cannot be written: nothing may leave then, and the next call tries again.
-    pub fn next(&mut self, protocol: Protocol, now_ns: i64) -> Result<Option<&Batch>, OutboxError> {
+    pub fn next(&mut self, protocol: Protocol, now_ns: i64) -> Result<Option<Body>, OutboxError> {
         loop {
             if self.flight.is_none() {
                 let batch = self.exporter.batch(protocol, now_ns)?;
-                self.flight = batch.map(|batch| (batch, false));
+                self.flight = batch.map(|batch| Flight {
+                    batch,
+                    is_written: false,
+                    parts_done: 0,
+                });
             }
-            let Some((batch, is_written)) = &mut self.flight else {
+            let Some(flight) = &mut self.flight else {
                 return Ok(None);
             };
-            if batch.body.is_some() {
-                if !*is_written {
-                    self.journal.begin(&batch.to_bytes())?;
-                    *is_written = true;
+            match flight.batch.bodies.get(flight.parts_done) {
+                Some(body) => {
+                    if !flight.is_written {
+                        self.journal.begin(&flight.batch.to_bytes())?;
+                        flight.is_written = true;
+                    }
+                    return Ok(Some(body.clone()));
                 }
-                break;
+                None if flight.is_written => self.journal.done()?,
+                None => self.journal.pass(&flight.batch.to_bytes())?,
             }
-            self.journal.pass(&batch.to_bytes())?;
             self.finish()?;
         }
-        Ok(self.flight.as_ref().map(|(batch, _)| batch))
     }
 
-    /// The request arrived, or was refused for good.
+    /// The request arrived, or was refused for good. Returns the newest stamp in its batch, if that is done with.
     ///
     /// # Errors
     /// The journal cannot be written. The request is done with nevertheless, but would leave once more if the collector were
     /// killed now.
-    pub fn done(&mut self) -> Result<(), OutboxError> {
+    pub fn done(&mut self) -> Result<Option<i64>, OutboxError> {
+        let Some(flight) = &mut self.flight else {
+            return Ok(None);
+        };
+        flight.parts_done += 1;
+        if flight.parts_done < flight.batch.bodies.len() {
+            self.journal.part_done()?;
+            return Ok(None);
+        }
+        let newest_ms = flight.batch.newest_ms;
         let noted = self.journal.done();
         self.finish()?;
-        Ok(noted?)
+        noted?;
+        Ok(newest_ms)
     }
 
     fn finish(&mut self) -> Result<(), OutboxError> {
-        if let Some((batch, _)) = self.flight.take() {
-            self.exporter.done(&batch);
+        if let Some(flight) = self.flight.take() {
+            self.exporter.done(&flight.batch);
         }
         if self.journal.is_long() {
-            self.journal.begin_anew(&self.exporter.cursor().to_bytes())?;
+            self.journal.begin_anew(&self.exporter.snapshot())?;
         }
         Ok(())
     }
@@ -154,4 +190,11 @@ impl Outbox {
     pub fn tier(&self) -> u8 {
         self.tier
     }
+}
+
+/// The cursor of a snapshot, and its aggregates.
+fn read_snapshot(bytes: &[u8]) -> Option<(ExportCursor, &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let (cursor, aggregates) = rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    Some((ExportCursor::from_bytes(cursor).ok()?, aggregates))
 }

@@ -34,7 +34,12 @@ pub(super) struct Coming {
 pub(super) enum Standing {
     Owner,
     /// It is now, and another was: what is left of that one goes first.
-    Heir([u8; 16]),
+    Heir {
+        /// That one.
+        before: [u8; 16],
+        /// Where its newest row ends on the wall clock.
+        newest_ns: i128,
+    },
     /// It needs a label.
     Second,
 }
@@ -74,7 +79,11 @@ impl Owners {
         if coming.is_known || is_live(&owner.incarnation) || first_ns <= owner.newest_ns {
             return Standing::Second;
         }
-        Standing::Heir(std::mem::replace(owner, heir).incarnation)
+        let before = std::mem::replace(owner, heir);
+        Standing::Heir {
+            before: before.incarnation,
+            newest_ns: before.newest_ns,
+        }
     }
 
     /// Whether the name is that incarnation's.
@@ -112,10 +121,11 @@ mod tests {
         assert_eq!(owners.standing(coming(1, true, 30, 50), alive), Standing::Owner);
         // One that began with the label keeps it.
         assert_eq!(owners.standing(coming(2, true, 60, 70), gone), Standing::Second);
-        assert_eq!(
-            owners.standing(coming(3, false, 60, 60), gone),
-            Standing::Heir([1; 16])
-        );
+        let heir = Standing::Heir {
+            before: [1; 16],
+            newest_ns: 50,
+        };
+        assert_eq!(owners.standing(coming(3, false, 60, 60), gone), heir);
         assert!(owners.is_owner(7, [3; 16]) && !owners.is_owner(7, [1; 16]));
         // What comes late of the one before would go back in time.
         assert_eq!(owners.standing(coming(1, true, 61, 61), gone), Standing::Second);

@@ -1,122 +1,26 @@
 //! Rules that keep, drop and rename series on their way out: Prometheus' relabelling, in its words.
 //!
-//! - A rule joins the values of its `source_labels` with its `separator`; a label that a series does not have
-//!   counts as empty. Its `regex` has to match the whole of that (for `labelkeep`, `labeldrop` and `labelmap`: the
-//!   whole name of a label).
-//! - `replacement` and `target_label` may hold `$1` or `${name}`, what a group of `regex` took. A label that is
-//!   set to an empty text goes.
-//! - After the last rule, labels that begin with `__` go, but `__name__`; a series whose name is no metric's goes as well.
+//! - A rule joins the values of its `source_labels` with its `separator`; a label that a series does not have counts
+//!   as empty. Its `regex` has to match the whole of that (for `labelkeep`, `labeldrop` and `labelmap`: the whole
+//!   name of a label).
+//! - `replacement` and `target_label` may hold `$1` or `${name}`, what a group of `regex` took. A label that is set
+//!   to an empty text goes.
+//! - After the last rule, labels that begin with `__` go, but `__name__`; a series whose name is no metric's goes as
+//!   well.
 //!
 //! The meaning of each action is that of `<relabel_config>` in Prometheus' configuration.
 
+mod config;
+
+pub use config::{RelabelAction, RelabelConfig, RuleError};
+
+use super::labels::{NAME, is_label_name, is_metric_name, set, value};
 use regex::{Regex, RegexBuilder};
 use rondo_shm_layout::Labels;
 use std::borrow::Cow;
 
-/// The label that a metric's name is in.
-pub(super) const NAME: &str = "__name__";
-
 /// Bytes of a compiled regular expression.
 const REGEX_BYTES_MAX: usize = 1 << 20;
-
-/// What a rule does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RelabelAction {
-    /// Drops series that do not match.
-    Keep,
-    /// Drops series that match.
-    Drop,
-    /// Sets the target label of series that match to the replacement.
-    Replace,
-    /// Removes labels whose name does not match.
-    LabelKeep,
-    /// Removes labels whose name matches.
-    LabelDrop,
-    /// Copies the value of labels whose name matches to the label that the replacement names.
-    LabelMap,
-    /// Sets the target label to the source in lower case.
-    Lowercase,
-    /// Sets the target label to the source in upper case.
-    Uppercase,
-}
-
-impl RelabelAction {
-    /// All of them.
-    pub const ALL: [Self; 8] = [
-        Self::Keep,
-        Self::Drop,
-        Self::Replace,
-        Self::LabelKeep,
-        Self::LabelDrop,
-        Self::LabelMap,
-        Self::Lowercase,
-        Self::Uppercase,
-    ];
-
-    /// Its word in settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Keep => "keep",
-            Self::Drop => "drop",
-            Self::Replace => "replace",
-            Self::LabelKeep => "labelkeep",
-            Self::LabelDrop => "labeldrop",
-            Self::LabelMap => "labelmap",
-            Self::Lowercase => "lowercase",
-            Self::Uppercase => "uppercase",
-        }
-    }
-}
-
-/// A rule as it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RelabelConfig {
-    /// What it does.
-    pub action: RelabelAction,
-    /// Whose values are looked at.
-    pub source_labels: Vec<String>,
-    /// What stands between them.
-    pub separator: String,
-    /// What they have to match.
-    pub regex: String,
-    /// What is set.
-    pub target_label: Option<String>,
-    /// What it is set to.
-    pub replacement: String,
-}
-
-impl Default for RelabelConfig {
-    /// As Prometheus has it: `replace` of all by itself.
-    fn default() -> Self {
-        Self {
-            action: RelabelAction::Replace,
-            source_labels: Vec::new(),
-            separator: ";".into(),
-            regex: "(.*)".into(),
-            target_label: None,
-            replacement: "$1".into(),
-        }
-    }
-}
-
-/// What is wrong with a rule.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key}: {reason}")]
-pub struct RuleError {
-    /// The key that is wrong.
-    pub key: &'static str,
-    /// What was found, and what is accepted.
-    pub reason: String,
-}
-
-impl RuleError {
-    pub(super) fn new(key: &'static str, reason: impl Into<String>) -> Self {
-        Self {
-            key,
-            reason: reason.into(),
-        }
-    }
-}
 
 /// A rule, ready to be applied.
 #[derive(Debug, Clone)]
@@ -273,7 +177,8 @@ impl RelabelRule {
 
     fn map(&self, labels: &mut Labels) {
         let mut copies = Vec::new();
-        for (name, value) in labels.iter() {
+        // As in `replace`: most labels are none of the rule's.
+        for (name, value) in labels.iter().filter(|(name, _)| self.regex.is_match(name)) {
             if let Some(groups) = self.regex.captures(name) {
                 let mut to = String::new();
                 groups.expand(&self.config.replacement, &mut to);
@@ -307,34 +212,6 @@ pub fn relabel(rules: &[RelabelRule], mut labels: Labels) -> Option<Labels> {
     }
     labels.retain(|(name, _)| !name.starts_with("__") || name == NAME);
     is_metric_name(value(&labels, NAME)).then_some(labels)
-}
-
-/// The value of a label in sorted ones, empty where it is not there.
-pub(super) fn value<'l>(labels: &'l Labels, label: &str) -> &'l str {
-    labels
-        .binary_search_by(|(name, _)| name.as_str().cmp(label))
-        .map_or("", |at| &labels[at].1)
-}
-
-/// Sets a label in sorted ones, or removes it if the value is empty.
-pub(super) fn set(labels: &mut Labels, label: &str, value: String) {
-    match labels.binary_search_by(|(name, _)| name.as_str().cmp(label)) {
-        Ok(at) if value.is_empty() => drop(labels.remove(at)),
-        Ok(at) => labels[at].1 = value,
-        Err(_) if value.is_empty() => {}
-        Err(at) => labels.insert(at, (label.to_owned(), value)),
-    }
-}
-
-/// `[a-zA-Z_][a-zA-Z0-9_]*`, of any length: with its ending, a name may be longer than one in a slab.
-pub(crate) fn is_label_name(name: &str) -> bool {
-    is_metric_name(name) && !name.contains(':')
-}
-
-/// `[a-zA-Z_:][a-zA-Z0-9_:]*`, of any length.
-pub(crate) fn is_metric_name(name: &str) -> bool {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b':';
-    !name.is_empty() && name.bytes().all(is_word) && !name.as_bytes()[0].is_ascii_digit()
 }
 
 /// A regular expression that matches whole texts, in which `.` is any character, as in Prometheus.
@@ -397,5 +274,4 @@ fn has_group(regex: &Regex, group: &str) -> bool {
 }
 
 #[cfg(test)]
-#[path = "relabel_tests.rs"]
 mod tests;

@@ -155,17 +155,17 @@ impl Sending {
         while !self.is_stopped() {
             self.look();
             match self.outbox.next(self.version.protocol(), wall_ns()) {
-                Ok(Some(batch)) => {
-                    let (body, newest_ms) = (batch.body.clone(), batch.newest_ms);
-                    let Some(body) = body else { continue };
+                Ok(Some(body)) => {
                     if self.deliver(&body).is_err() {
                         return;
                     }
-                    if let Err(error) = self.outbox.done() {
-                        self.complain(&error.to_string());
+                    match self.outbox.done() {
+                        Ok(newest_ms) => {
+                            let mut tally = self.tallies.lock();
+                            tally.newest_ms = tally.newest_ms.max(newest_ms.unwrap_or(0));
+                        }
+                        Err(error) => self.complain(&error.to_string()),
                     }
-                    let mut tally = self.tallies.lock();
-                    tally.newest_ms = tally.newest_ms.max(newest_ms.unwrap_or(0));
                 }
                 Ok(None) => thread::park_timeout(LOOK_EVERY),
                 Err(error) => {

@@ -19,7 +19,7 @@ pub(super) struct Step {
     pub(super) aggregates: Vec<u8>,
 }
 
-/// The head of a step in a journal. Slices, aggregates and the body follow.
+/// The head of a step in a journal. Slices, aggregates and bodies follow.
 #[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Head {
@@ -27,56 +27,75 @@ struct Head {
     passed: U64,
     slice_count: U32,
     aggregates_length: U32,
+}
+
+/// The head of a body.
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct BodyHead {
+    length: U32,
     sample_count: U32,
-    /// 1 or 2: that of the body.
+    /// 1 or 2.
     protocol: u8,
 }
 
 impl Step {
-    /// In a journal, with the request's body, if there is one.
-    pub(super) fn to_bytes(&self, body: Option<&Body>) -> Vec<u8> {
+    /// In a journal, with the bodies of its requests.
+    pub(super) fn to_bytes(&self, bodies: &[Body]) -> Vec<u8> {
         let head = Head {
             archive_id: self.archive_id,
             passed: self.passed.into(),
             slice_count: (self.slices.len() as u32).into(),
             aggregates_length: (self.aggregates.len() as u32).into(),
-            sample_count: body.map_or(0, |body| body.sample_count as u32).into(),
-            protocol: match body.map(|body| body.protocol) {
-                Some(Protocol::V2) => 2,
-                _ => 1,
-            },
         };
         let mut bytes = head.as_bytes().to_vec();
         for (key, progress) in &self.slices {
             bytes.extend(Record::new(key, progress).as_bytes());
         }
         bytes.extend(&self.aggregates);
-        bytes.extend(body.into_iter().flat_map(|body| &body.bytes));
+        for body in bodies {
+            let head = BodyHead {
+                length: (body.bytes.len() as u32).into(),
+                sample_count: (body.sample_count as u32).into(),
+                protocol: match body.protocol {
+                    Protocol::V1 => 1,
+                    Protocol::V2 => 2,
+                },
+            };
+            bytes.extend(head.as_bytes());
+            bytes.extend(&body.bytes);
+        }
         bytes
     }
 
     /// What a journal has of a step in that tier; `None` if it is something else.
-    pub(super) fn from_bytes(bytes: &[u8], tier: u8) -> Option<(Self, Option<Body>)> {
+    pub(super) fn from_bytes(bytes: &[u8], tier: u8) -> Option<(Self, Vec<Body>)> {
         let (head, rest) = Head::ref_from_prefix(bytes).ok()?;
         let (records, rest) =
             <[Record]>::ref_from_prefix_with_elems(rest, head.slice_count.get() as usize).ok()?;
-        let (aggregates, body) = rest.split_at_checked(head.aggregates_length.get() as usize)?;
+        let (aggregates, mut rest) = rest.split_at_checked(head.aggregates_length.get() as usize)?;
         let step = Self {
             archive_id: head.archive_id,
             passed: head.passed.get(),
             slices: records.iter().map(|record| record.parts(tier)).collect(),
             aggregates: aggregates.to_vec(),
         };
-        let body = Body {
-            bytes: body.to_vec(),
-            protocol: match head.protocol {
-                1 => Protocol::V1,
-                2 => Protocol::V2,
-                _ => return None,
-            },
-            sample_count: head.sample_count.get() as usize,
-        };
-        Some((step, Some(body).filter(|body| !body.bytes.is_empty())))
+        let mut bodies = Vec::new();
+        while !rest.is_empty() {
+            let (head, behind) = BodyHead::ref_from_prefix(rest).ok()?;
+            let (bytes, behind) = behind.split_at_checked(head.length.get() as usize)?;
+            bodies.push(Body {
+                bytes: bytes.to_vec(),
+                protocol: match head.protocol {
+                    1 => Protocol::V1,
+                    2 => Protocol::V2,
+                    _ => return None,
+                },
+                sample_count: head.sample_count.get() as usize,
+            });
+            rest = behind;
+        }
+        Some((step, bodies))
     }
 
     /// Moves a cursor behind it.
@@ -105,6 +124,7 @@ mod tests {
             clock_offset_ns: 6,
             instance_hash: 7,
             frame: Some(8),
+            series_count: 3,
             is_labelled: false,
             is_ended: true,
         };
@@ -118,17 +138,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_step_comes_back_with_its_body(
+        fn a_step_comes_back_with_its_bodies(
             slices in 0..5usize,
             aggregates in prop::collection::vec(any::<u8>(), 0..20),
-            bytes in prop::collection::vec(any::<u8>(), 0..20),
-            protocol in prop::sample::select(vec![Protocol::V1, Protocol::V2]),
-            sample_count in 0..9_000usize,
+            bodies in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..20), any::<bool>(), 0..9_000usize), 0..3),
         ) {
             let step = step(slices, aggregates);
-            let body = Some(Body { bytes, protocol, sample_count }).filter(|body| !body.bytes.is_empty());
-            let bytes = step.to_bytes(body.as_ref());
-            prop_assert_eq!(Step::from_bytes(&bytes, 1), Some((step, body)));
+            let bodies: Vec<Body> = bodies.into_iter().map(|(bytes, is_v2, sample_count)| Body {
+                bytes,
+                protocol: if is_v2 { Protocol::V2 } else { Protocol::V1 },
+                sample_count,
+            }).collect();
+            prop_assert_eq!(Step::from_bytes(&step.to_bytes(&bodies), 1), Some((step, bodies)));
         }
 
         #[test]

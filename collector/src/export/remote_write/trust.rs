@@ -1,6 +1,7 @@
 //! TLS of a destination: whom it trusts, and who it says it is.
 //!
-//! Files are read when a client is made. A key that does not fit its certificate is found out then, too: later, `ureq` would
+//! Without a `ca_file` the authorities of the system are trusted, or those that the variables `SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` name instead, as with OpenSSL. Files are read when a client is made. A key that does not fit its certificate is found out then, too: later, `ureq` would
 //! panic over it.
 
 use super::Tls;
@@ -151,9 +152,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TrustError>
 pub(super) fn explain(error: &rustls::Error, host: &str) -> String {
     use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
     match error {
-        Error::InvalidCertificate(CertificateError::UnknownIssuer) => format!(
-            "the certificate of {host} is signed by no authority that is trusted here; name the authority's certificate as `ca_file`"
-        ),
+        // A bad signature is that of an authority with the name of one that is trusted.
+        Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            format!(
+                "the certificate of {host} is signed by no authority that is trusted here; name the authority's certificate as `ca_file`"
+            )
+        }
         Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
         ) => format!(
@@ -175,5 +179,39 @@ pub(super) fn explain(error: &rustls::Error, host: &str) -> String {
             format!("{host} does not speak TLS there; is `url` to begin with http://?")
         }
         _ => format!("no secure connection to {host}: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
+
+    #[test]
+    fn each_broken_handshake_says_what_to_do() {
+        let certificate = Error::InvalidCertificate;
+        for (error, advice) in [
+            (certificate(CertificateError::UnknownIssuer), "`ca_file`"),
+            (certificate(CertificateError::BadSignature), "`ca_file`"),
+            (certificate(CertificateError::NotValidForName), "`url`"),
+            (
+                certificate(CertificateError::Expired),
+                "give the server a new one",
+            ),
+            (certificate(CertificateError::Revoked), "cannot be trusted"),
+            (
+                Error::AlertReceived(AlertDescription::CertificateRequired),
+                "`key_file`",
+            ),
+            (Error::AlertReceived(AlertDescription::UnknownCA), "`cert_file`"),
+            (InvalidMessage::InvalidContentType.into(), "http://"),
+            (Error::DecryptError, "no secure connection"),
+        ] {
+            let text = explain(&error, "metrics.example");
+            assert!(
+                text.contains(advice) && text.contains("metrics.example"),
+                "{text}"
+            );
+        }
     }
 }

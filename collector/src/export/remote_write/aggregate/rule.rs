@@ -1,16 +1,19 @@
 //! Rules that say which series leave as one, and under which labels.
 //!
-//! - A series belongs to the first rule one of whose selectors takes it; selectors see the labels as relabelling left them.
+//! - A series belongs to the first rule one of whose selectors takes it; selectors see the labels as relabelling left
+//!   them.
 //! - What leaves has the labels that the rule keeps. The name and `le` are always among them: buckets of different
 //!   boundaries have no sum.
-//! - **It keeps the metric's own name** unless the rule says otherwise. The originals do not leave, so `sum by (job) (x)` over
-//!   what a server has is right with or without the rule, and dashboards stay as they are. Prometheus' habit for recording
-//!   rules, `level:metric:op`, is for series that live beside their originals; so a rule that keeps those has to
-//!   name what it makes, such as `fleet:{name}:sum`.
-//! - `min` and `max` are of values at one time. A counter's value says how long its machine has run, so for cumulative
-//!   series they are of what each grew by in a window; a selector that asks for a counter by name is refused.
+//! - **It keeps the metric's own name** unless the rule says otherwise. The originals do not leave, so `sum by (job)
+//!   (x)` over what a server has is right with or without the rule, and dashboards stay as they are. Prometheus'
+//!   habit for recording rules, `level:metric:op`, is for series that live beside their originals; so a rule that
+//!   keeps those has to name what it makes, such as `fleet:{name}:sum`.
+//! - `min` and `max` are of values at one time. A counter's value says how long its machine has run, so for
+//!   cumulative series they are of what each grew by in a window; a selector that asks for a counter by name is
+//!   refused.
 
-use super::super::relabel::{NAME, RuleError, is_label_name, is_metric_name, set, value};
+use crate::export::remote_write::labels::{NAME, is_label_name, is_metric_name, set, value};
+use crate::export::remote_write::relabel::RuleError;
 use crate::selector::Selector;
 use rondo_shm_layout::Labels;
 

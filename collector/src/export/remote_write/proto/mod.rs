@@ -5,8 +5,8 @@
 //!   sample has a `start_timestamp` and the series' `created_timestamp` is gone);
 //! - [`Histogram`] is the same message in both, but for the `start_timestamp` that only 2.0 has.
 //!
-//! Requests are written by [`super::encode`] from borrowed labels, without these structs; they are there to read back what
-//! was sent, for a batch that has to go again in parts or in the other version. A sample's value is optional in them only
+//! Requests are written by [`super::encode_v1`] and [`super::encode_v2`] from borrowed labels, without these structs; they
+//! are there to read back what was sent, for a batch that has to go again in parts or in the other version. A sample's value is optional in them only
 //! because `prost` takes −0 for the default and would leave it out; on the wire that makes no difference.
 
 mod histogram;

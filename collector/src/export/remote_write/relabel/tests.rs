@@ -263,6 +263,29 @@ fn what_is_wrong_with_a_rule_names_its_key() {
     }
 }
 
+/// Rules are run for every series and row.
+#[test]
+fn rules_that_do_not_apply_allocate_nothing() {
+    let mut map = filter(Action::LabelMap, &[], "meta_(.*)");
+    map.replacement = "$1".into();
+    let rules = [
+        filter(Action::Keep, &["a"], "f.*"),
+        filter(Action::Drop, &["__name__"], "down|.*_info"),
+        replace(&["b"], "x(.*)", "d", "${1}"),
+        replace(&["b"], "x.*", "d", "fixed"),
+        filter(Action::LabelDrop, &[], "schema|incarnation"),
+        filter(Action::LabelKeep, &[], "__name__|[a-c]"),
+        map,
+    ]
+    .map(|config| RelabelRule::new(config).unwrap());
+    let (first, second) = (labels(&SERIES), labels(&SERIES));
+    // A regular expression makes its scratch space when it is first used.
+    relabel(&rules, first).unwrap();
+    let mut left = None;
+    let counted = allocation_counter::measure(|| left = relabel(&rules, second));
+    assert_eq!((counted.count_total, left), (0, Some(labels(&SERIES))));
+}
+
 /// One rule on a map, as the description has it; values and regexes of a handful.
 fn naive(config: &RelabelConfig, series: &mut BTreeMap<String, String>) -> bool {
     let parts: Vec<String> = config
