@@ -16,19 +16,18 @@ mod prometheus_common;
 #[path = "../../tests/src/skip.rs"]
 mod skip;
 
-use dashboards::machines::{DemoMachine, Vmms};
-use dashboards::{Dashboard, Target, directory, read};
-use prometheus_common::{Prometheus, collect, encoded, free_address, has};
+use dashboards::machines::{DemoMachine, Life, Vmms};
+use dashboards::question::Question;
+use dashboards::{Dashboard, directory, read};
+use prometheus_common::{Collecting, Prometheus, collect, encoded, free_address, has};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
+use tempfile::TempDir;
 
 /// How long data may take to come: rates of scraped series need two scrapes, 15 s apart.
 const PATIENCE: Duration = Duration::from_secs(80);
-
-/// The time range that is shown.
-const RANGE_SECONDS: u64 = 120;
 
 #[test]
 fn dashboards_are_as_generated() {
@@ -144,55 +143,6 @@ fn expressions_use_variables_that_there_are_and_no_fixed_rates() {
     }
 }
 
-/// An expression of a panel, asked for one machine after the other until one has data.
-struct Question {
-    title: String,
-    target: Target,
-    instances: Vec<&'static str>,
-}
-
-impl Question {
-    /// Why there is nothing, or `Ok` when a machine has numbers in all series that come, and labels for its legend.
-    fn ask(&self, prometheus: &Prometheus, now: f64) -> Result<(), String> {
-        let mut why = String::new();
-        for instance in &self.instances {
-            let expr = self.target.expression(instance, RANGE_SECONDS);
-            let query = encoded(&expr);
-            let path = if self.target.is_instant {
-                format!("/api/v1/query?query={query}&time={now}")
-            } else {
-                let (start, step) = (now - RANGE_SECONDS as f64, self.target.step_seconds);
-                format!("/api/v1/query_range?query={query}&start={start}&end={now}&step={step}")
-            };
-            let Some(reply) = prometheus.get(&path) else {
-                return Err("Prometheus does not answer".into());
-            };
-            // It will not get better.
-            assert_eq!(reply["status"], "success", "{}: {expr}: {reply}", self.title);
-            let results = reply["data"]["result"].as_array().unwrap();
-            if results.iter().any(has_number) {
-                for label in self.target.legend_labels() {
-                    let all = results.iter().all(|one| one["metric"][label].is_string());
-                    assert!(all, "{}: a series without {label}: {reply}", self.title);
-                }
-                return Ok(());
-            }
-            why = format!("{expr} has {} series without a number", results.len());
-        }
-        Err(why)
-    }
-}
-
-fn has_number(series: &Value) -> bool {
-    let of = |sample: &Value| {
-        sample[1]
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            .is_some_and(|x: f64| !x.is_nan())
-    };
-    of(&series["value"]) || series["values"].as_array().is_some_and(|all| all.iter().any(of))
-}
-
 /// The values of a `label_values(SELECTOR, LABEL)`, as Grafana asks for them.
 fn label_values(
     prometheus: &Prometheus,
@@ -219,27 +169,43 @@ fn label_values(
     serde_json::from_value(reply["data"].clone()).unwrap()
 }
 
+/// A collector that pushes to a Prometheus that scrapes it.
+struct SetUp {
+    bus: TempDir,
+    collector: Collecting,
+    prometheus: Prometheus,
+}
+
+impl SetUp {
+    /// With the flag and the file that the README names, and nothing else.
+    fn start() -> Self {
+        let bus = tempfile::tempdir_in("/dev/shm").unwrap();
+        let address = free_address();
+        let url = format!("http://{address}/api/v1/write");
+        let collector = collect(bus.path(), &["--remote-write", &url]);
+        let config = std::fs::read_to_string(directory().join("prometheus.yml")).unwrap();
+        assert_eq!(config.matches("127.0.0.1:9190").count(), 2);
+        let config = config.replace("127.0.0.1:9190", &collector.address.to_string());
+        let prometheus = Prometheus::start(address, &config, &["--web.enable-remote-write-receiver"]);
+        Self {
+            bus,
+            collector,
+            prometheus,
+        }
+    }
+}
+
 #[test]
 fn every_expression_has_data_in_a_prometheus_that_a_collector_filled() {
     const NAME: &str = "every_expression_has_data_in_a_prometheus_that_a_collector_filled";
     if !has("prometheus") {
         return skip::skip(NAME, "no prometheus");
     }
-    let bus = tempfile::tempdir_in("/dev/shm").unwrap();
-    let address = free_address();
-    let collector = collect(
-        bus.path(),
-        &["--remote-write", &format!("http://{address}/api/v1/write")],
-    );
-    let config = std::fs::read_to_string(directory().join("prometheus.yml")).unwrap();
-    assert_eq!(config.matches("127.0.0.1:9190").count(), 2);
-    let config = config.replace("127.0.0.1:9190", &collector.address.to_string());
-    let prometheus = Prometheus::start(address, &config, &["--web.enable-remote-write-receiver"]);
-    let vmms = Vmms::start(
-        bus.path(),
-        &[("vm-1", PATIENCE), ("vm-2", Duration::from_secs(22))],
-    );
-    let demo = DemoMachine::start(bus.path(), "demo-1");
+    let set_up = SetUp::start();
+    let prometheus = &set_up.prometheus;
+    let lives = vec![Life::new("vm-1", 0, 100), Life::new("vm-2", 0, 22)];
+    let vmms = Vmms::start(set_up.bus.path(), lives);
+    let demo = DemoMachine::start(set_up.bus.path(), "demo-1", 100);
 
     let mut open: Vec<Question> = Vec::new();
     let dashboards = read();
@@ -249,11 +215,11 @@ fn every_expression_has_data_in_a_prometheus_that_a_collector_filled() {
             "rondo-machine" => vec!["vm-1", "demo-1"],
             _ => vec![".*"],
         };
-        open.extend(dashboard.targets().into_iter().map(|target| Question {
-            title: target.title.clone(),
+        let questions = dashboard.targets().into_iter().map(|target| Question {
             target,
             instances: instances.clone(),
-        }));
+        });
+        open.extend(questions);
     }
     let (asked, started) = (open.len(), Instant::now());
     assert!(asked > 100, "{asked}");
@@ -265,10 +231,10 @@ fn every_expression_has_data_in_a_prometheus_that_a_collector_filled() {
             .unwrap()
             .as_secs_f64();
         reasons.clear();
-        open.retain(|one| match one.ask(&prometheus, now) {
+        open.retain(|one| match one.ask(prometheus, now) {
             Ok(()) => false,
             Err(why) => {
-                reasons.insert(one.title.clone(), why);
+                reasons.insert(one.target.title.clone(), why);
                 true
             }
         });
@@ -281,16 +247,16 @@ fn every_expression_has_data_in_a_prometheus_that_a_collector_filled() {
     }
 
     for dashboard in &dashboards {
-        let instances = label_values(&prometheus, dashboard, "instance", "rondo-scrape");
+        let instances = label_values(prometheus, dashboard, "instance", "rondo-scrape");
         assert_eq!(instances, ["demo-1", "vm-1", "vm-2"]);
         // What was pushed has no job, and is chosen by `.*` all the same; what was scraped is not on offer.
         let no_jobs: [&str; 0] = [];
         assert_eq!(
-            label_values(&prometheus, dashboard, "job", "rondo-scrape"),
+            label_values(prometheus, dashboard, "job", "rondo-scrape"),
             no_jobs
         );
         assert_eq!(
-            label_values(&prometheus, dashboard, "job", "another"),
+            label_values(prometheus, dashboard, "job", "another"),
             ["rondo-scrape"]
         );
     }
@@ -298,7 +264,52 @@ fn every_expression_has_data_in_a_prometheus_that_a_collector_filled() {
         .iter()
         .find(|one| one.json["uid"] == "rondo-fleet")
         .unwrap();
-    let collectors = label_values(&prometheus, fleet, "collector", "rondo-scrape");
-    assert_eq!(collectors, [collector.address.to_string()]);
+    let collectors = label_values(prometheus, fleet, "collector", "rondo-scrape");
+    assert_eq!(collectors, [set_up.collector.address.to_string()]);
     drop((vmms, demo));
+}
+
+/// Not a test of anything: how the pictures in `docs/images` are made, from the same machines, coming and going.
+#[test]
+#[ignore = "takes five minutes, needs matplotlib, and writes to docs/images; PYTHON names another interpreter"]
+fn pictures_for_the_documentation() {
+    let set_up = SetUp::start();
+    let bus = set_up.bus.path();
+    let mut lives = vec![Life::new("vm-1", 0, 300)];
+    lives.extend((2..=8).map(|number| Life::new(format!("vm-{number}"), 32 * (number - 2), 45)));
+    let vmms = Vmms::start(bus, lives);
+    let mut demos = vec![DemoMachine::start(bus, "demo-1", 270)];
+    for number in 2..=5 {
+        std::thread::sleep(Duration::from_secs(54));
+        demos.push(DemoMachine::start(bus, &format!("demo-{number}"), 45));
+    }
+    std::thread::sleep(Duration::from_secs(70));
+    let images = directory().join("../../docs/images");
+    std::fs::create_dir_all(&images).unwrap();
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
+    for (dashboard, image, more) in [
+        ("rondo-fleet", "fleet", &[][..]),
+        (
+            "rondo-machine",
+            "machine",
+            &["--rows=Now,vCPUs,Block devices,Process", "instance=vm-1"],
+        ),
+        (
+            "rondo-machine",
+            "short-machine",
+            &["--rows=1 s bus against 15 s scrape", "instance=vm-4"],
+        ),
+    ] {
+        let status = Command::new(&python)
+            .arg(directory().join("render.py"))
+            .arg(directory().join(format!("{dashboard}.json")))
+            .arg(format!("http://{}", set_up.prometheus.address))
+            .arg(images.join(format!("{image}.png")))
+            .arg("--range=300")
+            .args(more)
+            .status()
+            .unwrap();
+        assert!(status.success(), "{image}");
+    }
+    drop((vmms, demos));
 }

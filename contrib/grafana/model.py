@@ -16,12 +16,16 @@ def query(expr, legend="", step=None, instant=False, form="time_series"):
     return target | ({"interval": step} if step else {})
 
 
-def panel(kind, title, description, unit, *targets, width=8, height=7, stack=False, log=False, thresholds=(), decimals=None):
+def panel(
+    kind, title, description, unit, *targets, width=8, height=7, stack=False, log=False, thresholds=(), decimals=None, links=()
+):
     """A panel without a place. `thresholds` are pairs of a value and the colour from there on; below the first is green."""
     steps = [{"color": "green", "value": None}] + [{"color": color, "value": value} for value, color in thresholds]
     defaults = {"unit": unit, "thresholds": {"mode": "absolute", "steps": steps}}
     if kind == "timeseries" and not log:
         defaults["min"] = 0
+    if links:
+        defaults["links"] = list(links)
     if decimals is not None:
         defaults["decimals"] = decimals
     if kind == "timeseries":
@@ -118,7 +122,15 @@ def dashboard(uid, title, description, variables, links, rows):
     """`rows` are pairs of a title and panels."""
     panels, y = [], 0
     for row_title, members in rows:
-        panels.append({"type": "row", "title": row_title, "collapsed": False, "panels": [], "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1}})
+        panels.append(
+            {
+                "type": "row",
+                "title": row_title,
+                "collapsed": False,
+                "panels": [],
+                "gridPos": {"x": 0, "y": y, "w": COLUMNS, "h": 1},
+            }
+        )
         x, y, line_height = 0, y + 1, 0
         for member in members:
             place = member["gridPos"]

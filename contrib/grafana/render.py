@@ -69,7 +69,9 @@ class Asks:
         with urllib.request.urlopen(f"{self.url}/api/v1/{path}", urllib.parse.urlencode(parameters).encode()) as reply:
             found = json.load(reply)["data"]["result"]
         legend = target["legendFormat"]
-        return [(re.sub(r"{{(\w+)}}", lambda label: one["metric"].get(label[1], ""), legend), _samples(one), step) for one in found]
+        return [
+            (re.sub(r"{{(\w+)}}", lambda label: one["metric"].get(label[1], ""), legend), _samples(one), step) for one in found
+        ]
 
 
 def _samples(series):
@@ -116,7 +118,15 @@ def draw_timeseries(axes, panel, found, limits):
 
 def draw_legend(axes, found):
     if any(legend for legend, _, _ in found):
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=4, fontsize=6, frameon=False, handlelength=1.2, columnspacing=1)
+        axes.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.12),
+            ncols=4,
+            fontsize=6,
+            frameon=False,
+            handlelength=1.2,
+            columnspacing=1,
+        )
 
 
 def draw_times(axes, limits):
@@ -133,7 +143,9 @@ def draw_stat(axes, panel, found, _):
         x = (number + 0.5) / len(found)
         value = samples[-1][1]
         value = round(value) if panel["fieldConfig"]["defaults"].get("decimals") == 0 else value
-        axes.text(x, 0.55, spoken(value, unit), ha="center", va="center", fontsize=15, color="#2a7f3f", transform=axes.transAxes)
+        axes.text(
+            x, 0.55, spoken(value, unit), ha="center", va="center", fontsize=15, color="#2a7f3f", transform=axes.transAxes
+        )
         axes.text(x, 0.12, legend, ha="center", va="center", fontsize=7, transform=axes.transAxes)
 
 
@@ -157,7 +169,9 @@ def draw_heatmap(axes, panel, found, limits):
         for at, count in counts.items():
             if (own := count - below.get(at, 0)) > 0:
                 start, end = time_of(at - step), time_of(at)
-                axes.fill_between([start, end], lower, top, color=plt.cm.Oranges(0.15 + 0.85 * math.sqrt(own / greatest)), linewidth=0)
+                axes.fill_between(
+                    [start, end], lower, top, color=plt.cm.Oranges(0.15 + 0.85 * math.sqrt(own / greatest)), linewidth=0
+                )
         below, lower = counts, top
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: spoken(value, "s")))
@@ -212,10 +226,14 @@ def main():
             figure.text(0.008, 1 - (place["y"] + 0.75) / lines, panel["title"], fontsize=10, weight="bold")
             continue
         left, right, up, down = 1.15 / columns, 0.25 / columns, 1.1 / lines, (0.3 if panel["type"] == "stat" else 1.75) / lines
-        axes = figure.add_axes([
-            place["x"] / columns + left, 1 - (place["y"] + place["h"]) / lines + down,
-            place["w"] / columns - left - right, place["h"] / lines - up - down,
-        ])
+        axes = figure.add_axes(
+            [
+                place["x"] / columns + left,
+                1 - (place["y"] + place["h"]) / lines + down,
+                place["w"] / columns - left - right,
+                place["h"] / lines - up - down,
+            ]
+        )
         found = [series for target in panel["targets"] for series in asks.ask(target)]
         DRAW[panel["type"]](axes, panel, found, limits)
         axes.set_title(panel["title"], fontsize=8, loc="left", pad=4)

@@ -8,6 +8,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+/// A machine to be: its name, when it starts, and how long it lives.
+pub struct Life {
+    pub instance: String,
+    pub start: Duration,
+    pub length: Duration,
+}
+
+impl Life {
+    pub fn new(instance: impl Into<String>, start_seconds: u64, length_seconds: u64) -> Self {
+        Self {
+            instance: instance.into(),
+            start: Duration::from_secs(start_seconds),
+            length: Duration::from_secs(length_seconds),
+        }
+    }
+}
+
 /// Machines of one thread, which ends with the test.
 pub struct Vmms {
     stop: Arc<AtomicBool>,
@@ -15,24 +32,28 @@ pub struct Vmms {
 }
 
 impl Vmms {
-    /// Machines, each with how long it lives.
-    pub fn start(bus: &Path, lives: &[(&str, Duration)]) -> Self {
-        let mut machines: Vec<(Vmm, Duration)> = lives
-            .iter()
-            .map(|(instance, life)| (Vmm::new(bus, instance), *life))
-            .collect();
+    pub fn start(bus: &Path, mut to_come: Vec<Life>) -> Self {
+        let bus = bus.to_owned();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             let started = Instant::now();
-            while !stopped.load(Ordering::Relaxed) && !machines.is_empty() {
-                std::thread::sleep(machines[0].0.writer.until_next_tick());
+            let mut machines: Vec<(Vmm, Life)> = Vec::new();
+            while !(stopped.load(Ordering::Relaxed) || machines.is_empty() && to_come.is_empty()) {
                 let elapsed = started.elapsed();
-                machines
-                    .iter_mut()
-                    .for_each(|(machine, _)| machine.second(elapsed));
+                let (due, later) = to_come.into_iter().partition(|life| life.start <= elapsed);
+                to_come = later;
+                let due: Vec<Life> = due;
+                machines.extend(due.into_iter().map(|life| (Vmm::new(&bus, &life.instance), life)));
+                let pause = machines
+                    .first()
+                    .map(|(machine, _)| machine.writer.until_next_tick());
+                std::thread::sleep(pause.unwrap_or(Duration::from_millis(100)));
+                for (machine, life) in &mut machines {
+                    machine.second(started.elapsed().saturating_sub(life.start));
+                }
                 // One that goes closes its slab.
-                machines.retain(|(_, life)| elapsed < *life);
+                machines.retain(|(_, life)| started.elapsed() < life.start + life.length);
             }
         });
         Self {
@@ -53,16 +74,27 @@ impl Drop for Vmms {
     }
 }
 
-/// The series that the demo VMM will have.
+/// How long it does one thing before another.
+const PHASE_SECONDS: u64 = 25;
+
+/// The series that a VMM has.
 struct Vmm {
     writer: Writer,
     exits: Vec<Counter>,
-    durations: Vec<Histogram>,
-    requests: Vec<Counter>,
-    latencies: Vec<Histogram>,
-    bytes: Vec<Counter>,
+    handling: Histogram,
+    running: Histogram,
+    devices: Vec<Block>,
     depth: Gauge,
     process: [Gauge; 3],
+    /// Of its chance.
+    state: u64,
+}
+
+/// One operation of a block device.
+struct Block {
+    requests: Counter,
+    bytes: Counter,
+    latency: Histogram,
 }
 
 impl Vmm {
@@ -74,28 +106,30 @@ impl Vmm {
             exits.push(exit.label("reason", reason).owned().unwrap());
         }
         let mut duration = |name: &str| writer.histogram(name).unit(Unit::Nanoseconds).owned().unwrap();
-        let durations = ["vcpu_exit_duration_ns", "vcpu_run_duration_ns"]
-            .map(&mut duration)
-            .into();
-        let (mut requests, mut latencies, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
-        for (op, direction) in [("read", "in"), ("write", "out")] {
-            let request = writer.counter("blk_requests_total").label("device", "vda");
-            requests.push(request.label("op", op).owned().unwrap());
-            let latency = writer
-                .histogram("blk_request_duration_ns")
-                .unit(Unit::Nanoseconds);
-            latencies.push(latency.label("device", "vda").label("op", op).owned().unwrap());
-            let moved = writer
-                .counter("blk_bytes_total")
-                .unit(Unit::Bytes)
-                .label("device", "vda");
-            bytes.push(moved.label("direction", direction).owned().unwrap());
-        }
-        let depth = writer
-            .gauge("blk_queue_depth")
-            .label("device", "vda")
-            .owned()
-            .unwrap();
+        let handling = duration("vcpu_exit_duration_ns");
+        let running = duration("vcpu_run_duration_ns");
+        let devices = ["read", "write"].map(|op| Block {
+            requests: {
+                let requests = writer.counter("blk_requests_total").label("device", "vda");
+                requests.label("op", op).owned().unwrap()
+            },
+            bytes: {
+                let bytes = writer.counter("blk_bytes_total").unit(Unit::Bytes);
+                bytes
+                    .label("device", "vda")
+                    .label("direction", op)
+                    .owned()
+                    .unwrap()
+            },
+            latency: {
+                let latency = writer
+                    .histogram("blk_request_duration_ns")
+                    .unit(Unit::Nanoseconds);
+                latency.label("device", "vda").label("op", op).owned().unwrap()
+            },
+        });
+        let depth = writer.gauge("blk_queue_depth").label("device", "vda");
+        let depth = depth.owned().unwrap();
         let process = [
             ("vmm_rss_bytes", Unit::Bytes),
             ("vmm_open_fds", Unit::None),
@@ -105,46 +139,71 @@ impl Vmm {
         Self {
             writer,
             exits,
-            durations,
-            requests,
-            latencies,
-            bytes,
+            handling,
+            running,
+            devices: devices.into(),
             depth,
             process,
+            state: instance
+                .bytes()
+                .fold(1, |state, byte| next(state ^ u64::from(byte))),
         }
     }
 
-    /// What it does in a second: 50 exits of each reason, 50 requests of each kind.
+    /// What it does in a second: much computing, much disk, or little, in turn.
     fn second(&mut self, uptime: Duration) {
         let now = self.writer.now();
-        for step in 1..=50u32 {
-            for counter in self.exits.iter_mut().chain(&mut self.requests) {
-                counter.add_at(now, 1);
-            }
-            for counter in &mut self.bytes {
-                counter.add_at(now, 4096);
-            }
-            let histograms = self.durations.iter_mut().chain(&mut self.latencies);
-            for (histogram, base_ns) in histograms.zip([2e3, 1e6, 80e3, 120e3]) {
-                histogram.record_at(now, base_ns * f64::from(step));
+        let (exits, requests) = match uptime.as_secs() / PHASE_SECONDS % 3 {
+            0 => (400, 5),
+            1 => (120, 150),
+            _ => (12, 1),
+        };
+        for turn in 0..exits {
+            // Most are quick, few are slow, as those that go to a device are.
+            let slow = 1.0 + f64::from(self.random() % 1_000).powi(3) / 1e7;
+            let kind = self.random() as usize % self.exits.len();
+            self.exits[kind].add_at(now, 1);
+            self.handling.record_at(now, 2e3 * slow);
+            self.running.record_at(now, 1.8e9 / f64::from(exits + turn % 7));
+        }
+        for _ in 0..requests {
+            for (device, base_ns) in self.devices.iter_mut().zip([80e3, 120e3]) {
+                self.state = next(self.state);
+                device.requests.add_at(now, 1);
+                device.bytes.add_at(now, 4096 << (self.state >> 60 & 3));
+                device
+                    .latency
+                    .record_at(now, base_ns * (1.0 + (self.state >> 33) as f64 / 4e8));
             }
         }
-        self.depth.set_at(now, 3.0);
-        for (gauge, value) in self.process.iter_mut().zip([64e6, 17.0, uptime.as_secs_f64()]) {
+        self.depth.set_at(now, f64::from(requests).sqrt().floor());
+        let rss = 64e6 + 4e5 * uptime.as_secs_f64().min(60.0);
+        for (gauge, value) in self.process.iter_mut().zip([rss, 17.0, uptime.as_secs_f64()]) {
             gauge.set_at(now, value);
         }
         self.writer.tick();
     }
+
+    fn random(&mut self) -> u32 {
+        self.state = next(self.state);
+        (self.state >> 33) as u32
+    }
+}
+
+fn next(state: u64) -> u64 {
+    state
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407)
 }
 
 /// A machine of `rondo demo`, killed with the test.
 pub struct DemoMachine(Child);
 
 impl DemoMachine {
-    pub fn start(bus: &Path, instance: &str) -> Self {
+    pub fn start(bus: &Path, instance: &str, seconds: u64) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rondo"));
         command.arg("demo-machine").arg("--bus").arg(bus);
-        command.args(["--instance", instance, "--seconds", "100"]);
+        command.args(["--instance", instance, "--seconds", &seconds.to_string()]);
         Self(command.stdout(Stdio::null()).spawn().unwrap())
     }
 }

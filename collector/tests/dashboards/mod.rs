@@ -1,6 +1,7 @@
 //! Dashboards as their files have them, and what of an expression Grafana replaces before it asks.
 
 pub mod machines;
+pub mod question;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};
