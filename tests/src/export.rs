@@ -3,10 +3,11 @@
 
 use crate::simulation::{Host, Machine, S, START, pass, world};
 use rondo_collector::collector::Collector;
-use rondo_collector::export::remote_write::{Destination, STALE_BITS, Sender, Tally};
+use rondo_collector::export::remote_write::{Destination, STALE_BITS, Sender, SenderError, Tally};
 use rondo_writer::SchemaConfig;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 use std::time::{Duration, Instant};
 
@@ -53,17 +54,42 @@ impl Export {
 
     /// Starts to push, from where it was left.
     pub fn push(&mut self) {
-        let directory = self.host.store.path().join("export");
-        let sender = Sender::start(self.destination.clone(), &directory, self.collector.clone());
-        self.sender = Some(sender.unwrap());
+        self.sender = Some(self.another(&self.destination.clone()).unwrap());
     }
 
-    /// Stops to push.
-    pub fn stop(&mut self) {
-        if let Some(sender) = self.sender.take() {
-            sender.tell_to_stop();
-            sender.wait(Instant::now() + Duration::from_secs(10));
-        }
+    /// Starts to push with other settings, from where it was left.
+    pub fn push_to(&mut self, destination: Destination) {
+        self.destination = Arc::new(destination);
+        self.push();
+    }
+
+    /// One more sender, to another destination of the same collector.
+    ///
+    /// # Errors
+    /// Those of the sender.
+    pub fn another(&self, destination: &Arc<Destination>) -> Result<Sender, SenderError> {
+        Sender::start(destination.clone(), &self.exports(), self.collector.clone())
+    }
+
+    /// Where the journals are.
+    pub fn exports(&self) -> PathBuf {
+        self.host.store.path().join("export")
+    }
+
+    /// The journal of the destination.
+    pub fn journal(&self) -> PathBuf {
+        self.exports().join(format!("{}.journal", self.destination.name))
+    }
+
+    /// Stops to push, and says what the destination has had.
+    pub fn stop(&mut self) -> Tally {
+        let Some(sender) = self.sender.take() else {
+            return Tally::default();
+        };
+        let tallies = sender.tallies().clone();
+        sender.tell_to_stop();
+        sender.wait(Instant::now() + Duration::from_secs(10));
+        tallies.get()
     }
 
     /// A machine of the guide's tiers.
@@ -92,6 +118,18 @@ impl Export {
         drop(machines);
         self.pass(second);
         self.pass(second + 1);
+    }
+
+    /// Waits until the tally is as wanted, and says whether it got so in time.
+    pub fn wait(&self, limit: Duration, wanted: impl Fn(&Tally) -> bool) -> bool {
+        let end = Instant::now() + limit;
+        while !wanted(&self.tally()) {
+            if Instant::now() >= end {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 
     /// What the destination has had.
@@ -162,6 +200,18 @@ pub fn expected_to_the_end(instance: &str, seconds: u64) -> Samples {
         }
     }
     samples
+}
+
+/// How many samples there are.
+pub fn count(samples: &Samples) -> usize {
+    samples.values().map(Vec::len).sum()
+}
+
+/// The same of several machines that lived for as long.
+pub fn expected_of(instances: &[&str], seconds: u64) -> Samples {
+    let all = instances.iter();
+    all.flat_map(|instance| expected_to_the_end(instance, seconds))
+        .collect()
 }
 
 /// Fails with the first difference in sight.
