@@ -7,30 +7,20 @@
 )]
 
 mod http_common;
+mod prometheus_common;
 #[path = "../../tests/src/skip.rs"]
 mod skip;
 
-use http_common::{Running, TestBackend, eventually, parse, start_with};
+use http_common::{Running, TestBackend, eventually, start_with};
+use prometheus_common::{Prometheus, collect, free_address, get, has};
 use rondo_collector::exposition::{Family, FamilyKind, Format, HostTotals, Page, Tally, Value, own};
 use rondo_collector::http::Limits;
 use rondo_reader::{Limits as ReaderLimits, Slab};
 use rondo_writer::{Unit, Writer};
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::Duration;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
-
-/// Whether a command is there. Skipping aloud is the caller's.
-fn has(command: &str) -> bool {
-    let version = Command::new(command)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    version.is_ok_and(|status| status.success())
-}
 
 /// What `promtool check metrics` has to say; nothing if it is content.
 fn lint(text: &str) -> String {
@@ -194,74 +184,18 @@ fn promtool_is_content_with_every_page() {
     );
 }
 
-/// A Prometheus that is killed with the test.
-struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-    data: TempDir,
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Prometheus {
-    /// One that scrapes both pages of `target` each second.
-    fn scraping(target: SocketAddr) -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let config = data.path().join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
-             scrape_configs:\n\
-             - job_name: rondo\n  static_configs: [{{targets: ['{target}']}}]\n\
-             - job_name: machines\n  metrics_path: /metrics/machines\n  honor_labels: true\n  \
-             static_configs: [{{targets: ['{target}']}}]\n\
-             - job_name: narrow\n  metrics_path: /metrics/machines\n  params: {{'match[]': ['vcpu_exits{{instance=\"vm-2\"}}']}}\n  \
-             static_configs: [{{targets: ['{target}']}}]\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        // Free now; if another takes it meanwhile, Prometheus ends and the test says so.
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let log = std::fs::File::create(data.path().join("log")).unwrap();
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                data.path().join("tsdb").display()
-            ))
-            .arg(format!("--web.listen-address={address}"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { child, address, data }
-    }
-
-    fn get(&self, path: &str) -> Option<serde_json::Value> {
-        let mut stream = TcpStream::connect(self.address).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let request = format!("GET {path} HTTP/1.0\r\nhost: {}\r\n\r\n", self.address);
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut reply = Vec::new();
-        stream.read_to_end(&mut reply).ok()?;
-        serde_json::from_slice(&parse(&reply).body).ok()
-    }
-
-    /// The value of an instant query that has one result.
-    fn value(&self, query: &str) -> Option<f64> {
-        let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let reply = self.get(&format!("/api/v1/query?query={encoded}"))?;
-        let results = reply["data"]["result"].as_array()?;
-        assert!(results.len() < 2, "{query}: {reply}");
-        results.first()?["value"][1].as_str()?.parse().ok()
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default()
-    }
+/// One that scrapes both pages of `target` each second.
+fn scraping(target: SocketAddr) -> Prometheus {
+    let config = format!(
+        "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+         scrape_configs:\n\
+         - job_name: rondo\n  static_configs: [{{targets: ['{target}']}}]\n\
+         - job_name: machines\n  metrics_path: /metrics/machines\n  honor_labels: true\n  \
+         static_configs: [{{targets: ['{target}']}}]\n\
+         - job_name: narrow\n  metrics_path: /metrics/machines\n  params: {{'match[]': ['vcpu_exits{{instance=\"vm-2\"}}']}}\n  \
+         static_configs: [{{targets: ['{target}']}}]\n"
+    );
+    Prometheus::start(free_address(), &config, &[])
 }
 
 #[test]
@@ -274,7 +208,7 @@ fn prometheus_scrapes_both_pages_and_has_their_values() {
     }
     let machines = machines();
     let running = serve(&machines);
-    let prometheus = Prometheus::scraping(running.address);
+    let prometheus = scraping(running.address);
     eventually("Prometheus is up and has scraped", || {
         prometheus.value("sum(up)") == Some(3.0) && prometheus.value("count(vcpu_exits_total)") == Some(3.0)
     });
@@ -331,69 +265,15 @@ fn prometheus_scrapes_both_pages_and_has_their_values() {
     assert!((0.96e-6..=1.024e-6).contains(&quantile), "{quantile}");
 }
 
-/// `rondo collect` itself, and a machine that lives beside it.
-struct Collecting {
-    child: Child,
-    address: SocketAddr,
-    /// Kept open, so that its log has somewhere to go.
-    _log: BufReader<ChildStderr>,
-    _store: TempDir,
-}
-
-impl Drop for Collecting {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn collect(bus: &Path) -> Collecting {
-    let store = tempfile::tempdir().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_rondo"))
-        .arg("collect")
-        .arg("--bus")
-        .arg(bus)
-        .arg("--store")
-        .arg(store.path())
-        .args(["--store-budget", "16MiB", "--listen", "127.0.0.1:0"])
-        .env_remove("RONDO_LOG")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut log = BufReader::new(child.stderr.take().unwrap());
-    let mut line = String::new();
-    while !line.contains("answering on ") {
-        line.clear();
-        assert_ne!(log.read_line(&mut line).unwrap(), 0, "it does not answer");
-    }
-    let address = line.trim().rsplit(' ').next().unwrap().parse().unwrap();
-    Collecting {
-        child,
-        address,
-        _log: log,
-        _store: store,
-    }
-}
-
-fn get(address: SocketAddr, path: &str) -> http_common::Reply {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-    let request = format!("GET {path} HTTP/1.0\r\nhost: {address}\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut reply = Vec::new();
-    stream.read_to_end(&mut reply).unwrap();
-    parse(&reply)
-}
-
 /// The guide's "HTTP API returns queryable metric data", and what a host's Prometheus sees, from a real collector.
 #[test]
 fn a_running_collector_answers_queries_and_is_scraped() {
     let bus = tempfile::tempdir_in("/dev/shm").unwrap();
-    let collector = collect(bus.path());
+    let collector = collect(bus.path(), &[]);
     let mut writer = Writer::builder("vm-1").bus(bus.path()).create().unwrap();
     let exits = writer.counter("vcpu_exits_total").held().unwrap();
     let depth = writer.gauge("queue_depth").held().unwrap();
-    let prometheus = has("prometheus").then(|| Prometheus::scraping(collector.address));
+    let prometheus = has("prometheus").then(|| scraping(collector.address));
     if prometheus.is_none() {
         skip::skip(
             "a_running_collector_answers_queries_and_is_scraped: the scrape",

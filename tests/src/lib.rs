@@ -10,6 +10,7 @@
 //! | [`push`] | what tests of remote write push |
 //! | [`receiver`] | a server that takes remote write, checks every rule, and misbehaves on demand |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
+//! | [`servers`] | Prometheus and VictoriaMetrics |
 //! | [`simulation`] | machines of simulated time, and what a collector has to make of them |
 //! | [`scene`] | a machine that behaves beside one that does not |
 //! | [`store`] | the golden store of `spec/vectors/store`, made anew |
@@ -30,6 +31,7 @@ pub mod raw;
 pub mod receiver;
 pub mod rows;
 pub mod scene;
+pub mod servers;
 pub mod simulation;
 pub mod skip;
 pub mod store;

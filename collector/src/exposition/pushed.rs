@@ -4,6 +4,11 @@ use super::family::{Definition, Family, Value};
 use super::labels::LabelSet;
 use super::own;
 use crate::export::remote_write::Tally;
+use std::collections::BTreeMap;
+
+/// Why servers refuse samples, and what becomes of requests, as the help of the two families says.
+const REASONS: [&str; 4] = ["too_old", "out_of_order", "duplicate", "other"];
+const OUTCOMES: [&str; 3] = ["accepted", "refused", "failed"];
 
 /// The families of all destinations, by name; none if there are no destinations.
 pub fn push_families(destinations: &[(String, Tally)]) -> Vec<Family> {
@@ -24,20 +29,59 @@ pub fn push_families(destinations: &[(String, Tally)]) -> Vec<Family> {
         }
         family
     };
-    let pairs =
-        |map: &std::collections::BTreeMap<&'static str, u64>| map.iter().map(|(k, v)| (*k, *v)).collect();
+    // With a 0 for what has not happened yet: of a series that starts at 1, nobody sees the growth.
+    let pairs = |known: &[&'static str], map: &BTreeMap<&'static str, u64>| {
+        let mut all: BTreeMap<&'static str, u64> = known.iter().map(|of| (*of, 0)).collect();
+        all.extend(map);
+        all.into_iter().collect()
+    };
     vec![
         of(own::PUSH_SAMPLES, &|tally| tally.samples_sent as f64),
         by(own::PUSH_REFUSED, "reason", &|tally| {
-            pairs(&tally.samples_refused)
+            pairs(&REASONS, &tally.samples_refused)
         }),
         of(own::PUSH_CONFLICTS, &|tally| tally.samples_conflicting as f64),
         of(own::PUSH_LOST, &|tally| tally.points_lost as f64),
         of(own::PUSH_TOO_OLD, &|tally| tally.rows_too_old as f64),
         of(own::PUSH_AHEAD, &|tally| tally.points_ahead as f64),
-        by(own::PUSH_REQUESTS, "outcome", &|tally| pairs(&tally.requests)),
+        by(own::PUSH_REQUESTS, "outcome", &|tally| {
+            pairs(&OUTCOMES, &tally.requests)
+        }),
         of(own::PUSH_RETRIES, &|tally| tally.retries as f64),
         of(own::PUSH_BYTES, &|tally| tally.bytes_sent as f64),
         of(own::PUSH_NEWEST, &|tally| tally.newest_ms as f64 / 1e3),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exposition::{Format, Page};
+
+    /// `increase()` does not see the first refusal if the series starts with it.
+    #[test]
+    fn what_has_not_happened_yet_is_there_as_zero() {
+        let tally = Tally {
+            samples_refused: [("too_old", 7)].into(),
+            ..Tally::default()
+        };
+        let text = Page::from(push_families(&[("here".into(), tally)])).write(Format::Text);
+        for (name, label, of, value) in [
+            ("samples_refused", "reason", "too_old", 7),
+            ("samples_refused", "reason", "other", 0),
+            ("requests", "outcome", "accepted", 0),
+            ("requests", "outcome", "failed", 0),
+        ] {
+            let line =
+                format!("rondo_remote_write_{name}_total{{destination=\"here\",{label}=\"{of}\"}} {value}");
+            assert!(text.lines().any(|there| there == line), "{line}\n{text}");
+        }
+        for (family, values) in [(own::PUSH_REFUSED, &REASONS[..]), (own::PUSH_REQUESTS, &OUTCOMES)] {
+            assert!(
+                values.iter().all(|value| family.help.contains(value)),
+                "{}",
+                family.help
+            );
+        }
+    }
 }
