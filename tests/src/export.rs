@@ -92,6 +92,27 @@ impl Export {
         tallies.get()
     }
 
+    /// Another collector in the place of this one, which was told to stop.
+    pub fn restart(&mut self, second: u64) {
+        self.collector.write().unwrap().finish(self.host.at(second));
+        self.kill();
+    }
+
+    /// Another collector in the place of this one, which is gone without a word.
+    pub fn kill(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            sender.tell_to_stop();
+            sender.wait(Instant::now());
+        }
+        // The store is another's only once it is free.
+        let empty = tempfile::tempdir().unwrap();
+        let mut settings = self.host.settings();
+        (settings.bus, settings.store) = (empty.path().into(), empty.path().join("store"));
+        let nobody = Collector::open(settings, self.host.start).unwrap();
+        drop(std::mem::replace(&mut *self.collector.write().unwrap(), nobody));
+        self.collector = Arc::new(RwLock::new(self.host.collector()));
+    }
+
     /// A machine of the guide's tiers.
     pub fn machine(&self, instance: &str) -> Machine {
         Machine::start(&self.host, instance, SchemaConfig::default())
@@ -154,7 +175,7 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
             .or_default()
             .push((stamp_ms, value.to_bits()));
     };
-    let start_ms = (START / 1_000_000) as i64;
+    let start_ms = (START / 1_000_000).cast_signed();
     for name in ["counter_total", "distribution_count", "distribution_sum"] {
         add(name, start_ms, 0.0);
     }
@@ -162,7 +183,7 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
         let known = window * 10..((window + 1) * 10).min(seconds);
         let last = known.end - 1;
         // The last window ends with the second of the machine's last tick.
-        let stamp_ms = start_ms + (known.end * 1_000) as i64;
+        let stamp_ms = start_ms + (known.end * 1_000).cast_signed();
         let values: Vec<f64> = known.clone().filter_map(world::gauge).collect();
         if !values.is_empty() {
             add(
@@ -191,9 +212,9 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
 /// The same with the markers that end all series that had a value in the last run of rows.
 pub fn expected_to_the_end(instance: &str, seconds: u64) -> Samples {
     let mut samples = expected(instance, seconds);
-    let end_ms = ((START + seconds * S) / 1_000_000) as i64;
+    let end_ms = ((START + seconds * S) / 1_000_000).cast_signed();
     // A run has 30 rows at most.
-    let run_ms = ((seconds.div_ceil(10) - 1) / 30 * 300_000) as i64 + (START / 1_000_000) as i64;
+    let run_ms = ((seconds.div_ceil(10) - 1) / 30 * 300_000 + START / 1_000_000).cast_signed();
     for column in samples.values_mut() {
         if column.last().is_some_and(|(stamp_ms, _)| *stamp_ms > run_ms) {
             column.push((end_ms + 1, STALE_BITS));

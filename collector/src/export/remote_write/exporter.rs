@@ -18,7 +18,7 @@ use super::proto;
 use super::step::Step;
 use crate::collector::Collector;
 use crate::export::progress::SliceProgress;
-use crate::export::{Drained, ExportCursor, Nature};
+use crate::export::{Drained, ExportCursor, Nature, stamp_ms};
 use crate::store::ProgressKey;
 use rondo_shm_layout::fnv1a_64;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -239,9 +239,10 @@ impl Exporter {
         let begin_ms = self.left.begin_ns.saturating_sub(1).div_euclid(1_000_000);
         let (mut after, mut floor_ms) = (None, begin_ms);
         if !progress.is_labelled && !drained.is_end {
-            let offset_ns = i128::from(progress.clock_offset_ns.max(run.clock_offset_ns));
-            let end_ns =
-                |row: usize| i128::from(run.row_ns(row)) + i128::from(run.layout.interval_ns()) + offset_ns;
+            let offset_ns = progress.clock_offset_ns.max(run.clock_offset_ns);
+            // As it is stamped: the last row of a machine that ended in the middle of a window ends there, and the next machine may
+            // begin in the same window.
+            let end_ns = |row: usize| i128::from(stamp_ms(run, row, offset_ns)) * 1_000_000;
             let coming = Coming {
                 instance_hash,
                 incarnation: key.incarnation,
