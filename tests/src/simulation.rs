@@ -161,7 +161,13 @@ pub struct Machine {
 impl Machine {
     /// Creates its slab and registers its series.
     pub fn start(host: &Host, instance: &str, schema: SchemaConfig) -> Self {
-        let mut writer = host.machine(instance, schema);
+        Self::start_at(host, instance, schema, 0)
+    }
+
+    /// The same, so many seconds later.
+    pub fn start_at(host: &Host, instance: &str, schema: SchemaConfig, second: u64) -> Self {
+        let builder = Writer::builder(instance).schema(schema).bus(host.bus.path());
+        let mut writer = builder.simulated_time(START + second * S).create().unwrap();
         Self {
             gauge: writer.gauge("gauge").held().unwrap(),
             counter: writer.counter("counter_total").held().unwrap(),
@@ -172,7 +178,11 @@ impl Machine {
 
     /// Records a second.
     pub fn live(&mut self, second: u64) {
-        let now = START + second * S;
+        self.live_at(second, START + second * S);
+    }
+
+    /// Records a second of its life at that time.
+    pub fn live_at(&mut self, second: u64, now: u64) {
         if let Some(value) = world::gauge(second) {
             self.writer.record(self.gauge, value, now);
         }

@@ -48,6 +48,7 @@ table! {
     PUSH_CONFLICTS "rondo_remote_write_samples_conflicting_total" Counter "" "Samples left out because another series has the same labels, by destination."
     PUSH_LOST "rondo_remote_write_points_lost_total" Counter "" "Points overwritten or damaged in the store before they were sent, by destination."
     PUSH_TOO_OLD "rondo_remote_write_rows_too_old_total" Counter "" "Rows not sent because they were older than max_age, by destination."
+    PUSH_UNMERGED "rondo_remote_write_samples_unmerged_total" Counter "" "Samples that aggregation did not take as they were, by destination and reason: delayed to the next window, or in none for late, unknown, conflicting, unusable or refused."
     PUSH_AHEAD "rondo_remote_write_points_pending" Gauge "" "Points in the store that are still to be sent, by destination."
     PUSH_REQUESTS "rondo_remote_write_requests_total" Counter "" "Requests by destination and outcome: accepted, refused (for good), or failed (and tried again)."
     PUSH_RETRIES "rondo_remote_write_retries_total" Counter "" "Requests that had been sent before, by destination."

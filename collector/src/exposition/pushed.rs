@@ -6,8 +6,10 @@ use super::own;
 use crate::export::remote_write::Tally;
 use std::collections::BTreeMap;
 
-/// Why servers refuse samples, and what becomes of requests, as the help of the two families says.
+/// Why servers refuse samples, why aggregation does not take them as they are, and what becomes of requests, as the help of
+/// the three families says.
 const REASONS: [&str; 4] = ["too_old", "out_of_order", "duplicate", "other"];
+const UNMERGED: [&str; 6] = ["delayed", "late", "unknown", "conflicting", "unusable", "refused"];
 const OUTCOMES: [&str; 3] = ["accepted", "refused", "failed"];
 
 /// The families of all destinations, by name; none if there are no destinations.
@@ -43,6 +45,9 @@ pub fn push_families(destinations: &[(String, Tally)]) -> Vec<Family> {
         of(own::PUSH_CONFLICTS, &|tally| tally.samples_conflicting as f64),
         of(own::PUSH_LOST, &|tally| tally.points_lost as f64),
         of(own::PUSH_TOO_OLD, &|tally| tally.rows_too_old as f64),
+        by(own::PUSH_UNMERGED, "reason", &|tally| {
+            pairs(&UNMERGED, &tally.samples_unmerged)
+        }),
         of(own::PUSH_AHEAD, &|tally| tally.points_ahead as f64),
         by(own::PUSH_REQUESTS, "outcome", &|tally| {
             pairs(&OUTCOMES, &tally.requests)
@@ -63,12 +68,15 @@ mod tests {
     fn what_has_not_happened_yet_is_there_as_zero() {
         let tally = Tally {
             samples_refused: [("too_old", 7)].into(),
+            samples_unmerged: [("late", 3)].into(),
             ..Tally::default()
         };
         let text = Page::from(push_families(&[("here".into(), tally)])).write(Format::Text);
         for (name, label, of, value) in [
             ("samples_refused", "reason", "too_old", 7),
             ("samples_refused", "reason", "other", 0),
+            ("samples_unmerged", "reason", "late", 3),
+            ("samples_unmerged", "reason", "delayed", 0),
             ("requests", "outcome", "accepted", 0),
             ("requests", "outcome", "failed", 0),
         ] {

@@ -7,7 +7,7 @@
 //!
 //! There is no network and no clock here. The caller writes each batch down before it leaves, and says when it is done with.
 
-use super::aggregate::Aggregated;
+use super::aggregate::{Aggregated, AggregatorCounts};
 use super::body::{Body, BodyError};
 use super::destination::{Destination, Protocol};
 use super::lane::{Lane, What};
@@ -56,6 +56,10 @@ pub struct Exporter {
 /// What became of samples that did not go into a request. All of it only grows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Left {
+    /// Samples that aggregation could not take as they were.
+    pub aggregation: AggregatorCounts,
+    /// Growth that is in no aggregate, as there is no telling what the counter was before.
+    pub growth_unknown: u64,
     /// Points that were overwritten in the archive, or damaged, before they left.
     pub points_lost: u64,
     /// Rows that were older than the destination wants them.
@@ -165,7 +169,11 @@ impl Exporter {
 
     /// What did not go into requests.
     pub fn counts(&self) -> Left {
-        self.counts
+        let mut counts = self.counts;
+        if let Some(merging) = &self.merging {
+            (counts.aggregation, counts.growth_unknown) = (merging.engine.counts(), merging.unknown);
+        }
+        counts
     }
 
     /// Whether everything that there was has left, or waits in lanes.

@@ -207,9 +207,7 @@ impl Sending {
         drop(collector);
         let counts = self.outbox.counts();
         let mut tally = self.tallies.lock();
-        tally.points_lost = counts.points_lost;
-        tally.rows_too_old = counts.rows_too_old;
-        tally.samples_conflicting = counts.samples_conflicting;
+        tally.take(&counts);
         tally.points_ahead = self.outbox.points_ahead();
     }
 

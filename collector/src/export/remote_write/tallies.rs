@@ -1,5 +1,6 @@
 //! What a destination has had, for those who look from outside.
 
+use super::exporter::Left;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -26,6 +27,9 @@ pub struct Tally {
     pub rows_too_old: u64,
     /// Samples left out since another series has the same labels.
     pub samples_conflicting: u64,
+    /// Samples that aggregation did not take as they were, by what became of them: `delayed` to the next window; `late` values,
+    /// `unknown` growth, `conflicting`, `unusable`, and what was `refused` for want of room, in no aggregate at all.
+    pub samples_unmerged: BTreeMap<&'static str, u64>,
     /// Points in the store that have not left.
     pub points_ahead: u64,
     /// Stamp of the newest sample that the server took.
@@ -42,6 +46,28 @@ impl Tallies {
     /// As it is now.
     pub fn get(&self) -> Tally {
         self.lock().clone()
+    }
+}
+
+impl Tally {
+    /// Takes over what did not go into requests.
+    pub(super) fn take(&mut self, left: &Left) {
+        self.points_lost = left.points_lost;
+        self.rows_too_old = left.rows_too_old;
+        self.samples_conflicting = left.samples_conflicting;
+        let of = &left.aggregation;
+        for (reason, count) in [
+            ("delayed", of.delayed),
+            ("late", of.late),
+            ("unknown", left.growth_unknown),
+            ("conflicting", of.conflicting),
+            ("unusable", of.unusable),
+            ("refused", of.refused),
+        ] {
+            if count > 0 {
+                self.samples_unmerged.insert(reason, count);
+            }
+        }
     }
 }
 
