@@ -108,6 +108,15 @@ impl ExportCursor {
         self.tier
     }
 
+    /// Where the newest row ends that has left, on the wall clock, of slices that it knows; `None` if there are none.
+    #[cfg(feature = "cli")]
+    pub(super) fn newest_ns(&self) -> Option<i64> {
+        let ends = self.slices.values().filter(|progress| progress.end_ns > 0);
+        let ends = ends.map(|progress| i128::from(progress.end_ns) + i128::from(progress.clock_offset_ns));
+        let newest = ends.max()?;
+        Some(i64::try_from(newest).unwrap_or(i64::MAX - 1))
+    }
+
     /// Points in the archive that have not left, as of the last drain. Those that wait in memory are not among them.
     pub fn points_ahead(&self) -> u64 {
         self.ahead.iter().map(|(_, points)| points).sum()

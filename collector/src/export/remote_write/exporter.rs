@@ -235,7 +235,9 @@ impl Exporter {
             }
             progress
         });
-        let (mut after, mut floor_ms) = (None, i64::MIN);
+        // What is older than the export's beginning stays, a 0 as well.
+        let begin_ms = self.left.begin_ns.saturating_sub(1).div_euclid(1_000_000);
+        let (mut after, mut floor_ms) = (None, begin_ms);
         if !progress.is_labelled && !drained.is_end {
             let offset_ns = i128::from(progress.clock_offset_ns.max(run.clock_offset_ns));
             let end_ns =
@@ -254,7 +256,7 @@ impl Exporter {
                 Standing::Heir { before, newest_ns } => {
                     // Behind the marker that ends that one.
                     let newest_ms = i64::try_from(newest_ns.div_euclid(1_000_000)).unwrap_or(i64::MAX);
-                    (after, floor_ms) = (Some(before), newest_ms.saturating_add(1));
+                    (after, floor_ms) = (Some(before), begin_ms.max(newest_ms.saturating_add(1)));
                 }
                 Standing::Second => progress.is_labelled = true,
             }

@@ -55,6 +55,9 @@ pub struct Recovered {
     pub in_flight: Option<Vec<u8>>,
     /// How many of its requests were done with.
     pub parts_done: usize,
+    /// Bytes behind the last whole record, which were cut off. A kill leaves a part of one record; more is damage, or what a
+    /// power cut left.
+    pub cut_bytes: usize,
 }
 
 /// Why a journal cannot be used.
@@ -73,6 +76,15 @@ pub enum JournalError {
     /// The file is something else.
     #[error("{path} is no journal that this version of rondo reads; move it away to begin anew")]
     Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Its snapshot, which is made durable before anything is acted upon, is not what was written.
+    #[error(
+        "the journal {path} is damaged, so how far its destination has come is not known; move it away to begin anew, with \
+         samples that the server may have already"
+    )]
+    Damaged {
         /// The file.
         path: PathBuf,
     },
@@ -105,7 +117,13 @@ impl Journal {
                 path: path.to_owned(),
             });
         };
-        let (recovered, whole) = recover(records);
+        let (mut recovered, whole) = recover(records);
+        if recovered.snapshot.is_none() && !records.is_empty() {
+            return Err(JournalError::Damaged {
+                path: path.to_owned(),
+            });
+        }
+        recovered.cut_bytes = records.len() - whole;
         let length = (MAGIC.len() + whole) as u64;
         file.set_len(length).map_err(io("cut"))?;
         file.seek(SeekFrom::Start(length)).map_err(io("seek in"))?;
@@ -229,6 +247,8 @@ fn recover(records: &[u8]) -> (Recovered, usize) {
                 };
             }
             BEGIN => {
+                // The word that the one before was done may have found no room; it was, or this one would not have begun.
+                recovered.done.extend(recovered.in_flight.take());
                 recovered.in_flight = Some(record.to_vec());
                 recovered.parts_done = 0;
             }
@@ -265,6 +285,7 @@ mod tests {
             done: done.iter().map(|text| bytes(text)).collect(),
             in_flight: in_flight.map(bytes),
             parts_done: 0,
+            cut_bytes: 0,
         }
     }
 
@@ -292,7 +313,8 @@ mod tests {
         assert_eq!(bytes.len() as u64, journal.length);
         for cut in states[0].0 as usize..=bytes.len() {
             std::fs::write(&path, &bytes[..cut]).unwrap();
-            let (_, found) = Journal::open(&path).unwrap();
+            let (_, mut found) = Journal::open(&path).unwrap();
+            found.cut_bytes = 0;
             let (_, expected) = states
                 .iter()
                 .rev()
@@ -317,12 +339,44 @@ mod tests {
         let mut bytes = std::fs::read(&path).unwrap();
         bytes.extend([7; 100]);
         std::fs::write(&path, &bytes).unwrap();
-        let (mut journal, _) = Journal::open(&path).unwrap();
+        let (mut journal, found) = Journal::open(&path).unwrap();
+        assert_eq!(found.cut_bytes, 100);
         journal.begin(b"b").unwrap();
         assert_eq!(
             Journal::open(&path).unwrap().1,
             recovered(Some("s"), &["a"], Some("b"))
         );
+    }
+
+    /// To begin anew without a word would send again what the server has.
+    #[test]
+    fn a_journal_whose_beginning_is_damaged_is_not_taken_for_a_new_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.begin_anew(b"snapshot").unwrap();
+        journal.pass(b"a").unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        for at in MAGIC.len()..MAGIC.len() + size_of::<RecordHead>() + b"snapshot".len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            let error = Journal::open(&path).unwrap_err();
+            assert!(matches!(error, JournalError::Damaged { .. }), "{error}");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is evidence");
+        }
+    }
+
+    #[test]
+    fn what_was_followed_by_another_batch_was_done_even_if_there_was_no_room_to_say_so() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.begin_anew(b"s").unwrap();
+        journal.begin(b"a").unwrap();
+        journal.begin(b"b").unwrap();
+        let (_, found) = Journal::open(&path).unwrap();
+        assert_eq!(found, recovered(Some("s"), &["a"], Some("b")));
     }
 
     #[test]

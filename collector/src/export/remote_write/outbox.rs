@@ -50,7 +50,8 @@ pub enum OutboxError {
 
 impl Outbox {
     /// Goes on where the journal in `directory` was left. A new destination begins with what is at most as old as its
-    /// `backlog`, as of the wall clock's `now_ns`; so does one that wants another tier than before.
+    /// `backlog`, as of the wall clock's `now_ns`. One that wants another tier than before begins behind the newest row that it
+    /// has had of that one: the series are the same, and older samples would be out of order.
     ///
     /// # Errors
     /// The journal cannot be read or written.
@@ -62,20 +63,35 @@ impl Outbox {
         let path = directory.join(format!("{}.journal", destination.name));
         let (journal, recovered) = Journal::open(&path)?;
         let tier = destination.tier;
+        if recovered.cut_bytes > 0 {
+            tracing::warn!(
+                "remote write to {}: cut {} bytes off the end of the journal that are no whole record; what they stood for \
+                 leaves once more",
+                destination.name,
+                recovered.cut_bytes
+            );
+        }
         let snapshot = recovered.snapshot.as_deref().and_then(read_snapshot);
-        let snapshot = snapshot.filter(|(left, _)| left.tier() == tier);
-        let is_new = snapshot.is_none();
-        let (mut left, aggregates) = snapshot.unwrap_or_else(|| {
-            let backlog_ns = i64::try_from(destination.backlog.as_nanos()).unwrap_or(i64::MAX);
-            (
-                ExportCursor::beginning_at(tier, now_ns.saturating_sub(backlog_ns)),
-                &[],
-            )
-        });
-        let read = |bytes: &Vec<u8>| Batch::from_bytes(bytes, tier).filter(|_| !is_new);
-        let done: Vec<Batch> = recovered.done.iter().filter_map(read).collect();
-        let flight = recovered.in_flight.as_ref().and_then(read);
+        let before = snapshot.as_ref().map(|(left, _)| left.tier());
+        let read = |bytes: &Vec<u8>| Batch::from_bytes(bytes, before?);
+        let mut done: Vec<Batch> = recovered.done.iter().filter_map(read).collect();
+        let mut flight = recovered.in_flight.as_ref().and_then(read);
+        let is_new = before != Some(tier);
+        let backlog_ns = i64::try_from(destination.backlog.as_nanos()).unwrap_or(i64::MAX);
+        let backlog_ns = now_ns.saturating_sub(backlog_ns);
+        let (mut left, aggregates) =
+            snapshot.unwrap_or_else(|| (ExportCursor::beginning_at(tier, backlog_ns), &[]));
         done.iter().for_each(|batch| batch.apply(&mut left));
+        let mut newest_ns = None;
+        if left.tier() != tier {
+            // What is on its way of the other tier may have arrived.
+            flight.iter().for_each(|batch| batch.apply(&mut left));
+            newest_ns = left.newest_ns();
+            let begin_ns = newest_ns.map_or(backlog_ns, |newest_ns| backlog_ns.max(newest_ns + 1));
+            left = ExportCursor::beginning_at(tier, begin_ns);
+            (done, flight) = (Vec::new(), None);
+        }
+        let aggregates = if is_new { &[][..] } else { aggregates };
         let mut exporter = Exporter::new(destination.clone(), left);
         let mut is_whole = exporter.apply_aggregates(aggregates);
         for batch in &done {
@@ -90,6 +106,9 @@ impl Outbox {
                 destination.name
             );
             exporter.forget_aggregates(now_ns);
+        }
+        if let Some(newest_ns) = newest_ns {
+            exporter.forget_aggregates(newest_ns.max(now_ns));
         }
         let mut outbox = Self {
             exporter,

@@ -186,12 +186,12 @@ impl Sending {
                             let mut tally = self.tallies.lock();
                             tally.newest_ms = tally.newest_ms.max(newest_ms.unwrap_or(0));
                         }
-                        Err(error) => self.complain(&error.to_string()),
+                        Err(error) => self.show_problem(&error.to_string()),
                     }
                 }
                 Ok(None) => thread::park_timeout(LOOK_EVERY),
                 Err(error) => {
-                    self.complain(&error.to_string());
+                    self.show_problem(&error.to_string());
                     let pause = self.backoff.pause(None, chance());
                     let _ = self.pause(pause);
                 }
@@ -353,8 +353,12 @@ impl Sending {
             format!(" of {instance}")
         };
         let problem = format!("{refused} samples{whose} refused for good (status {status}): {text}");
-        self.complain(&problem);
-        self.tallies.lock().problem = Some(problem);
+        self.show_problem(&problem);
+    }
+
+    fn show_problem(&mut self, problem: &str) {
+        self.complain(problem);
+        self.tallies.lock().problem = Some(problem.to_owned());
     }
 
     /// Waits so long, and goes on looking at the collector.
