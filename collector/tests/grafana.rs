@@ -18,7 +18,7 @@ mod skip;
 
 use dashboards::machines::{DemoMachine, Life, Vmms};
 use dashboards::question::Question;
-use dashboards::{Dashboard, directory, read};
+use dashboards::{Dashboard, directory, read, scrape_interval, setting};
 use prometheus_common::{Collecting, Prometheus, collect, encoded, free_address, has};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,6 +109,12 @@ fn everything_asks_the_data_source_of_the_variable() {
             (&"datasource".into(), &"prometheus".into())
         );
     }
+}
+
+/// `$__rate_interval` follows from it: with a shorter one than the real, rates would have gaps.
+#[test]
+fn grafana_is_told_the_scrape_interval_that_prometheus_has() {
+    assert_eq!(scrape_interval(), setting("prometheus.yml", "scrape_interval"));
 }
 
 /// A variable that is misspelt would be sent to Prometheus as it is. A window of fixed length is too short for one
