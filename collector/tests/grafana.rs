@@ -294,16 +294,24 @@ fn pictures_for_the_documentation() {
     std::fs::create_dir_all(&images).unwrap();
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     for (dashboard, image, more) in [
-        ("rondo-fleet", "fleet", &[][..]),
+        ("rondo-fleet", "fleet", &["--range=300"][..]),
         (
             "rondo-machine",
             "machine",
-            &["--rows=Now,vCPUs,Block devices,Process", "instance=vm-1"],
+            &[
+                "--range=300",
+                "--rows=Now,vCPUs,Block devices,Process",
+                "instance=vm-1",
+            ],
         ),
         (
             "rondo-machine",
             "short-machine",
-            &["--rows=1 s bus against 15 s scrape", "instance=vm-4"],
+            &[
+                "--range=150",
+                "--rows=1 s bus against 15 s scrape",
+                "instance=vm-8",
+            ],
         ),
     ] {
         let status = Command::new(&python)
@@ -311,7 +319,6 @@ fn pictures_for_the_documentation() {
             .arg(directory().join(format!("{dashboard}.json")))
             .arg(format!("http://{}", set_up.prometheus.address))
             .arg(images.join(format!("{image}.png")))
-            .arg("--range=300")
             .args(more)
             .status()
             .unwrap();

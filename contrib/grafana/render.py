@@ -38,7 +38,7 @@ def spoken(value, unit):
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "dtdurations":
-        return f"{value / 60:.0f} min {value % 60:.0f} s" if value >= 60 else f"{value:.0f} s"
+        return f"{value // 60:.0f} min {value % 60:.0f} s" if value >= 60 else f"{value:.0f} s"
     if unit in ("bytes", "Bps"):
         size, prefix = next((one for one in BINARY if abs(value) >= one[0]), BINARY[-1])
         return f"{value / size:.3g} {prefix}{'/s' if unit == 'Bps' else ''}"
@@ -141,9 +141,10 @@ def draw_log_ticks(axes, values):
 
 def draw_legend(axes, found):
     if any(legend for legend, _, _ in found):
+        height_inches = axes.get_position().height * axes.figure.get_figheight()
         axes.legend(
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.12),
+            bbox_to_anchor=(0.5, -0.14 / height_inches),
             ncols=4,
             fontsize=6,
             frameon=False,
@@ -154,7 +155,7 @@ def draw_legend(axes, found):
 
 def draw_times(axes, limits):
     axes.set_xlim(*map(time_of, limits))
-    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M" if limits[1] - limits[0] >= 240 else "%H:%M:%S"))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(color="#e4e4e4", linewidth=0.5)
 
@@ -264,7 +265,7 @@ def main():
             axes.text(0.5, 0.5, "no data", ha="center", transform=axes.transAxes, color="#999999")
     figure.canvas.draw()
     drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-    drawn.quantize(64).save(options.out, optimize=True)  # lines and letters need few colours
+    drawn.quantize(200).save(options.out, optimize=True)  # lines and letters need no more colours
 
 
 if __name__ == "__main__":
