@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`vectors`] | the golden slabs of `spec/vectors`, made anew |
 //! | [`raw`] | a slab as bytes that a test may change |
+//! | [`export`] | a collector that pushes, and what a server has to have then |
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
 //! | [`json`] | comparing and printing what they print |
 //! | [`push`] | what tests of remote write push |
 //! | [`receiver`] | a server that takes remote write, checks every rule, and misbehaves on demand |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
+//! | [`servers`] | Prometheus and VictoriaMetrics |
 //! | [`simulation`] | machines of simulated time, and what a collector has to make of them |
 //! | [`scene`] | a machine that behaves beside one that does not |
 //! | [`store`] | the golden store of `spec/vectors/store`, made anew |
@@ -20,6 +22,7 @@
 )]
 #![allow(clippy::missing_errors_doc, reason = "errors are reasons to skip a test")]
 
+pub mod export;
 pub mod foreign;
 pub mod json;
 mod later;
@@ -28,6 +31,7 @@ pub mod raw;
 pub mod receiver;
 pub mod rows;
 pub mod scene;
+pub mod servers;
 pub mod simulation;
 pub mod skip;
 pub mod store;

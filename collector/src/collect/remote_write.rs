@@ -84,7 +84,7 @@ fn destination(section: &Section<'_>) -> Result<Destination, FileError> {
                 .unwrap_or(defaults.naming.histograms),
         },
         external_labels: request::external_labels(section)?,
-        headers: request::headers(section, &auth)?,
+        headers: request::headers(section)?,
         auth,
         tls: request::tls(section, &defaults.url)?,
         relabel: rules::relabel(section)?,

@@ -15,6 +15,7 @@ mod machine;
 mod openmetrics;
 mod sink;
 mod slab;
+mod slice;
 mod stock;
 
 use crate::commands::Outcome;

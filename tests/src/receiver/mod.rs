@@ -31,11 +31,14 @@ pub use message::{Histogram, Metadata, Series};
 use rondo_shm_layout::Labels;
 use rustls::ServerConfig;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// A free port of the loopback.
+const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 /// What the threads of a receiver share.
 struct Shared {
@@ -62,21 +65,31 @@ pub struct Receiver {
 impl Receiver {
     /// Over plain TCP.
     pub fn start() -> Self {
-        Self::listen(None)
+        Self::listen(ANY, None)
+    }
+
+    /// Over plain TCP, where another listened before.
+    pub fn start_at(address: SocketAddr) -> Self {
+        Self::listen(address, None)
+    }
+
+    /// Over TLS, where another listened before.
+    pub fn start_tls_at(address: SocketAddr, authority: &Authority, names: &[&str]) -> Self {
+        Self::listen(address, Some(authority.server(names, None)))
     }
 
     /// Over TLS, with a certificate of that authority for these names.
     pub fn start_tls(authority: &Authority, names: &[&str]) -> Self {
-        Self::listen(Some(authority.server(names, None)))
+        Self::listen(ANY, Some(authority.server(names, None)))
     }
 
     /// Over TLS, for clients that have a certificate of `clients`.
     pub fn start_mutual_tls(authority: &Authority, names: &[&str], clients: &Authority) -> Self {
-        Self::listen(Some(authority.server(names, Some(clients))))
+        Self::listen(ANY, Some(authority.server(names, Some(clients))))
     }
 
-    fn listen(tls: Option<Arc<ServerConfig>>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    fn listen(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             journal: Mutex::new(Journal::new()),

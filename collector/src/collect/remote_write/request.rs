@@ -2,29 +2,10 @@
 
 use crate::collect::file::FileError;
 use crate::collect::section::Section;
-use crate::export::remote_write::{Auth, Tls, is_label_name};
+use crate::export::remote_write::{Auth, Tls, is_label_name, reserved_header};
 use rondo_shm_layout::{Labels, names};
 use std::path::PathBuf;
 use ureq::http::{HeaderName, HeaderValue};
-
-/// Headers that the protocol sets, or the connection.
-const RESERVED_HEADERS: [&str; 15] = [
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "keep-alive",
-    "proxy-authorization",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-    "x-prometheus-remote-write-version",
-];
 
 /// Labels that all series get, sorted.
 pub(super) fn external_labels(section: &Section<'_>) -> Result<Labels, FileError> {
@@ -59,21 +40,22 @@ pub(super) fn external_labels(section: &Section<'_>) -> Result<Labels, FileError
 }
 
 /// Further headers.
-pub(super) fn headers(section: &Section<'_>, auth: &Auth) -> Result<Vec<(String, String)>, FileError> {
+pub(super) fn headers(section: &Section<'_>) -> Result<Vec<(String, String)>, FileError> {
     let Some(table) = section.section("headers")? else {
         return Ok(Vec::new());
     };
     let mut headers: Vec<(String, String)> = Vec::new();
     for pair in table.pairs()? {
         let wrong = |reason: &str| Err(table.wrong(&pair.name, reason));
-        let Ok(name) = HeaderName::from_bytes(pair.name.as_bytes()) else {
-            return wrong("it is not a header's name");
-        };
-        if RESERVED_HEADERS.contains(&name.as_str()) {
-            return wrong("rondo sets this header itself");
+        if reserved_header(&pair.name) {
+            return wrong(if pair.name.eq_ignore_ascii_case("authorization") {
+                "basic_auth and bearer_token_file set this header, from files that not everyone can read"
+            } else {
+                "rondo sets this header itself"
+            });
         }
-        if name == "authorization" && *auth != Auth::None {
-            return wrong("basic_auth and bearer_token_file set this header");
+        if HeaderName::from_bytes(pair.name.as_bytes()).is_err() {
+            return wrong("it is not a header's name");
         }
         // Not shown, as it may be a secret.
         if HeaderValue::from_str(&pair.value).is_err() {

@@ -5,7 +5,8 @@
 
 use super::families::Family;
 use super::sink::Sink;
-use super::stock::{Slice, Stock};
+use super::slice::Slice;
+use super::stock::Stock;
 use crate::export::{Naming, Outgoing, outgoing};
 use crate::store::Run;
 use rondo_shm_layout::Labels;
@@ -30,6 +31,8 @@ pub(super) struct Machine<'a> {
     naming: Naming,
     /// By the labels that tell them apart, boundaries aside.
     groups: Vec<Group>,
+    /// By number of a slice: its series that leave, and as what.
+    leaving: BTreeMap<usize, (Vec<usize>, Vec<Outgoing>)>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -53,6 +56,7 @@ struct Rows<'a> {
 impl<'a> Machine<'a> {
     pub(super) fn new(stock: &'a Stock, slices: Range<usize>, family: &'a Family, naming: Naming) -> Self {
         let mut groups: BTreeMap<Labels, Group> = BTreeMap::new();
+        let mut of_slices = BTreeMap::new();
         for (number, slice) in slices.clone().zip(&stock.slices[slices]) {
             let takes = |&index: &usize| {
                 let series = slice.layout.series().get(index);
@@ -64,7 +68,8 @@ impl<'a> Machine<'a> {
                 continue;
             }
             let rows = slice.rows_max();
-            for one in leaving(slice, &series, family, naming) {
+            let all = leaving(slice, &series, family, naming);
+            for one in &all {
                 let mut who = one.labels.clone();
                 who.retain(|(name, _)| name != "__name__" && name != "le");
                 let group = groups.entry(who).or_default();
@@ -74,15 +79,17 @@ impl<'a> Machine<'a> {
                     group.values += rows;
                 }
                 if !group.leaves.contains(&one.labels) {
-                    group.leaves.push(one.labels);
+                    group.leaves.push(one.labels.clone());
                 }
             }
+            of_slices.insert(number, (series, all));
         }
         Self {
             stock,
             family,
             naming,
             groups: groups.into_values().collect(),
+            leaving: of_slices,
             warnings: Vec::new(),
         }
     }
@@ -133,7 +140,11 @@ impl<'a> Machine<'a> {
         for (number, series) in wanted {
             let slice = &self.stock.slices[number];
             let series: Vec<usize> = series.into_iter().collect();
-            let outgoing = leaving(slice, &series, self.family, self.naming);
+            // Mostly all at once.
+            let outgoing = match self.leaving.get(&number) {
+                Some((all, outgoing)) if *all == series => outgoing.clone(),
+                _ => leaving(slice, &series, self.family, self.naming),
+            };
             let runs = self.stock.read(slice, &series, &mut self.warnings);
             let outgoing = outgoing
                 .into_iter()

@@ -1,6 +1,7 @@
 //! What a slab alone has to export: the points of tier 0 that are still in it.
 
-use super::stock::{Piece, Slice, Stock};
+use super::slice::{Piece, Slice};
+use super::stock::Stock;
 use crate::query::RunHead;
 use crate::selector::Selector;
 use crate::store::{Layout, Run, Source, StoredSeries, state};
@@ -40,7 +41,7 @@ pub(super) fn stock(slab: &Slab, selector: &Selector) -> anyhow::Result<Stock> {
             run.push(&[known], &words[..width], []);
         })?;
         let mut slice = Slice::new(&RunHead::from(&run), number);
-        slice.push(Piece::Read(run), 0);
+        slice.push(Piece::Read(Box::new(run)), 0);
         stock.slices.push(slice);
     }
     stock.settle();

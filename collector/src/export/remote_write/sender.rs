@@ -16,7 +16,7 @@ use crate::collector::Collector;
 use crate::show;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,7 @@ pub struct Sender {
     destination: Arc<Destination>,
     tallies: Arc<Tallies>,
     is_stopped: Arc<AtomicBool>,
+    is_left_alone: Arc<Mutex<bool>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -59,6 +60,7 @@ impl Sender {
         let client = Client::new(&destination)?;
         let outbox = Outbox::open(directory, &destination, wall_ns())?;
         let (tallies, is_stopped) = (Arc::new(Tallies::default()), Arc::new(AtomicBool::new(false)));
+        let is_left_alone = Arc::new(Mutex::new(false));
         let mut sending = Sending {
             version: Version::new(destination.protocol),
             destination: destination.clone(),
@@ -69,6 +71,7 @@ impl Sender {
             looked_at: Instant::now(),
             tallies: tallies.clone(),
             is_stopped: is_stopped.clone(),
+            is_left_alone: is_left_alone.clone(),
             collector,
         };
         let thread = thread::Builder::new().name("remote-write".to_owned());
@@ -77,6 +80,7 @@ impl Sender {
             destination,
             tallies,
             is_stopped,
+            is_left_alone,
             thread: Some(thread),
         })
     }
@@ -104,7 +108,8 @@ impl Sender {
         self.wake();
     }
 
-    /// Waits for that, but not longer than `until`: a request that takes longer is left to itself, as the journal knows it.
+    /// Waits for that, but not longer than `until`: a request that takes longer is left to itself, as the journal knows it. What
+    /// becomes of it is not noted any more, as the journal may be another sender's by then.
     pub fn wait(mut self, until: Instant) {
         let Some(thread) = self.thread.take() else { return };
         while !thread.is_finished() && Instant::now() < until {
@@ -112,6 +117,8 @@ impl Sender {
         }
         if thread.is_finished() {
             let _ = thread.join();
+        } else {
+            *self.is_left_alone.lock().unwrap_or_else(PoisonError::into_inner) = true;
         }
     }
 }
@@ -133,6 +140,8 @@ struct Sending {
     looked_at: Instant,
     tallies: Arc<Tallies>,
     is_stopped: Arc<AtomicBool>,
+    /// Whether the journal is not ours any more. Locked while it is written.
+    is_left_alone: Arc<Mutex<bool>>,
     collector: Arc<RwLock<Collector>>,
 }
 
@@ -154,12 +163,25 @@ impl Sending {
     fn run(&mut self) {
         while !self.is_stopped() {
             self.look();
-            match self.outbox.next(self.version.protocol(), wall_ns()) {
+            let journal = self.is_left_alone.clone();
+            let is_left_alone = journal.lock().unwrap_or_else(PoisonError::into_inner);
+            if *is_left_alone {
+                return;
+            }
+            let next = self.outbox.next(self.version.protocol(), wall_ns());
+            drop(is_left_alone);
+            match next {
                 Ok(Some(body)) => {
                     if self.deliver(&body).is_err() {
                         return;
                     }
-                    match self.outbox.done() {
+                    let is_left_alone = journal.lock().unwrap_or_else(PoisonError::into_inner);
+                    if *is_left_alone {
+                        return;
+                    }
+                    let done = self.outbox.done();
+                    drop(is_left_alone);
+                    match done {
                         Ok(newest_ms) => {
                             let mut tally = self.tallies.lock();
                             tally.newest_ms = tally.newest_ms.max(newest_ms.unwrap_or(0));
@@ -330,9 +352,9 @@ impl Sending {
         } else {
             format!(" of {instance}")
         };
-        self.complain(&format!(
-            "{refused} samples{whose} refused for good (status {status}): {text}"
-        ));
+        let problem = format!("{refused} samples{whose} refused for good (status {status}): {text}");
+        self.complain(&problem);
+        self.tallies.lock().problem = Some(problem);
     }
 
     /// Waits so long, and goes on looking at the collector.

@@ -16,7 +16,7 @@ pub struct Tally {
     pub bytes_sent: u64,
     /// Requests by what became of them: `accepted`, `refused` for good, or `failed`, and tried again.
     pub requests: BTreeMap<&'static str, u64>,
-    /// Samples that the server refused for good, or says that it did not write, by [`reason`].
+    /// Samples that the server refused for good, or says that it did not write, by the reason it gives.
     pub samples_refused: BTreeMap<&'static str, u64>,
     /// Attempts after the first.
     pub retries: u64,

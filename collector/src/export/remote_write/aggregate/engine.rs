@@ -55,7 +55,7 @@ pub struct Aggregated {
     pub labels: Arc<Labels>,
     /// End of its window, in milliseconds since 1970.
     pub stamp_ms: i64,
-    /// Its value, or [`STALE`].
+    /// Its value, or a stale marker.
     pub value: f64,
 }
 
