@@ -18,7 +18,7 @@ mod skip;
 
 use dashboards::machines::{DemoMachine, Life, Vmms};
 use dashboards::question::Question;
-use dashboards::{Dashboard, directory, read};
+use dashboards::{Dashboard, directory, read, scrape_interval, setting};
 use prometheus_common::{Collecting, Prometheus, collect, encoded, free_address, has};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,6 +109,12 @@ fn everything_asks_the_data_source_of_the_variable() {
             (&"datasource".into(), &"prometheus".into())
         );
     }
+}
+
+/// `$__rate_interval` follows from it: with a shorter one than the real, rates would have gaps.
+#[test]
+fn grafana_is_told_the_scrape_interval_that_prometheus_has() {
+    assert_eq!(scrape_interval(), setting("prometheus.yml", "scrape_interval"));
 }
 
 /// A variable that is misspelt would be sent to Prometheus as it is. A window of fixed length is too short for one
@@ -288,16 +294,24 @@ fn pictures_for_the_documentation() {
     std::fs::create_dir_all(&images).unwrap();
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".into());
     for (dashboard, image, more) in [
-        ("rondo-fleet", "fleet", &[][..]),
+        ("rondo-fleet", "fleet", &["--range=300"][..]),
         (
             "rondo-machine",
             "machine",
-            &["--rows=Now,vCPUs,Block devices,Process", "instance=vm-1"],
+            &[
+                "--range=300",
+                "--rows=Now,vCPUs,Block devices,Process",
+                "instance=vm-1",
+            ],
         ),
         (
             "rondo-machine",
             "short-machine",
-            &["--rows=1 s bus against 15 s scrape", "instance=vm-4"],
+            &[
+                "--range=150",
+                "--rows=1 s bus against 15 s scrape",
+                "instance=vm-8",
+            ],
         ),
     ] {
         let status = Command::new(&python)
@@ -305,7 +319,6 @@ fn pictures_for_the_documentation() {
             .arg(directory().join(format!("{dashboard}.json")))
             .arg(format!("http://{}", set_up.prometheus.address))
             .arg(images.join(format!("{image}.png")))
-            .arg("--range=300")
             .args(more)
             .status()
             .unwrap();

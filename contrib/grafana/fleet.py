@@ -161,19 +161,19 @@ def top():
     return [
         bars(
             "Most vCPU exits",
-            "The ten machines with the most exits in the time range, ended ones included.",
+            f"The ten machines with the most exits in the time range, ended ones included. {names.EXTRAPOLATED}",
             "short",
             grown("vcpu_exits_total"),
         ),
         bars(
             "Most block bytes",
-            "The ten machines that moved the most bytes in the time range.",
+            f"The ten machines that moved the most bytes in the time range. {names.EXTRAPOLATED}",
             "bytes",
             grown("blk_bytes_total"),
         ),
         bars(
             "Most CPU time (demo)",
-            "The ten machines that used the most CPU seconds in user mode.",
+            f"The ten machines that used the most CPU seconds in user mode. {names.EXTRAPOLATED}",
             "s",
             grown("process_user_cpu_seconds_total"),
         ),

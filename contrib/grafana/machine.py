@@ -34,8 +34,18 @@ def now():
             "Resident memory", "At its end, if it has ended.", "bytes", f"max(last_over_time({PUSHED.of(names.RSS)}[$__range]))"
         ),
         stat("Open files", "At its end, if it has ended.", "short", f"max(last_over_time({PUSHED.of(names.FDS)}[$__range]))"),
-        stat("vCPU exits", "In the time range.", "short", f"sum(increase({PUSHED.of('vcpu_exits_total')}[$__range]))"),
-        stat("Block bytes", "In the time range.", "bytes", f"sum(increase({PUSHED.of('blk_bytes_total')}[$__range]))"),
+        stat(
+            "vCPU exits",
+            f"In the time range. {names.EXTRAPOLATED}",
+            "short",
+            f"sum(increase({PUSHED.of('vcpu_exits_total')}[$__range]))",
+        ),
+        stat(
+            "Block bytes",
+            f"In the time range. {names.EXTRAPOLATED}",
+            "bytes",
+            f"sum(increase({PUSHED.of('blk_bytes_total')}[$__range]))",
+        ),
     ]
 
 

@@ -3,7 +3,7 @@
 
     render.py DASHBOARD.json PROMETHEUS_URL OUT.png [--range SECONDS] [--end UNIX_TIME] [--rows TITLE,…] [NAME=VALUE …]
 
-NAME=VALUE sets a variable of the dashboard (instance=vm-1); others are their default. Needs matplotlib.
+NAME=VALUE sets a variable of the dashboard (instance=vm-1); others are their default. Needs matplotlib, which brings numpy and Pillow along.
 """
 
 import argparse
@@ -20,8 +20,10 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.dates import DateFormatter
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from PIL import Image
 
 SCRAPE_SECONDS = 15  # as in provisioning/datasources
 PREFIXES = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")]
@@ -36,7 +38,7 @@ def spoken(value, unit):
     if unit == "percentunit":
         return f"{value * 100:.3g} %"
     if unit == "dtdurations":
-        return f"{value / 60:.0f} min {value % 60:.0f} s" if value >= 60 else f"{value:.0f} s"
+        return f"{value // 60:.0f} min {value % 60:.0f} s" if value >= 60 else f"{value:.0f} s"
     if unit in ("bytes", "Bps"):
         size, prefix = next((one for one in BINARY if abs(value) >= one[0]), BINARY[-1])
         return f"{value / size:.3g} {prefix}{'/s' if unit == 'Bps' else ''}"
@@ -106,21 +108,43 @@ def draw_timeseries(axes, panel, found, limits):
     values = [value for _, samples, _ in found for _, value in samples if math.isfinite(value)]
     if is_log and any(value > 0 for value in values):
         axes.set_yscale("log")
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_minor_formatter(NullFormatter())
+        draw_log_ticks(axes, values)
     else:
         axes.set_ylim(0, (axes.get_ylim()[1] if any(values) else 1))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_locator(ticks(unit))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: spoken(value, unit)))
     draw_times(axes, limits)
     draw_legend(axes, found)
 
 
+class BinaryLocator(MaxNLocator):
+    """Ticks at whole numbers of KiB or MiB, not of thousands."""
+
+    def tick_values(self, vmin, vmax):
+        size = next((size for size, _ in BINARY if abs(vmax) >= 2 * size), 1)
+        return super().tick_values(vmin / size, vmax / size) * size
+
+
+def ticks(unit):
+    return BinaryLocator(4) if unit in ("bytes", "Bps") else MaxNLocator(4)
+
+
+def draw_log_ticks(axes, values):
+    """1, 10, 100; and 2 and 5 of them, where the values span little."""
+    positive = [value for value in values if value > 0]
+    least, greatest = min(positive), max(positive)
+    axes.set_ylim(least / 1.5, greatest * 1.5)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if greatest / least < 300 else (1,), numticks=6))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def draw_legend(axes, found):
     if any(legend for legend, _, _ in found):
+        height_inches = axes.get_position().height * axes.figure.get_figheight()
         axes.legend(
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.12),
+            bbox_to_anchor=(0.5, -0.14 / height_inches),
             ncols=4,
             fontsize=6,
             frameon=False,
@@ -131,7 +155,7 @@ def draw_legend(axes, found):
 
 def draw_times(axes, limits):
     axes.set_xlim(*map(time_of, limits))
-    axes.xaxis.set_major_formatter(DateFormatter("%H:%M"))
+    axes.xaxis.set_major_formatter(DateFormatter("%H:%M" if limits[1] - limits[0] >= 240 else "%H:%M:%S"))
     axes.xaxis.set_major_locator(MaxNLocator(6))
     axes.grid(color="#e4e4e4", linewidth=0.5)
 
@@ -154,7 +178,7 @@ def draw_bars(axes, panel, found, _):
     bars = sorted(((samples[-1][1], legend) for legend, samples, _ in found), reverse=True)
     axes.barh([legend for _, legend in bars], [value for value, _ in bars], color="#6aa9d8", height=0.7)
     axes.invert_yaxis()
-    axes.xaxis.set_major_locator(MaxNLocator(3))
+    axes.xaxis.set_major_locator(ticks(unit))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: spoken(value, unit)))
 
 
@@ -210,7 +234,7 @@ def main():
     parser.add_argument("--end", type=float, default=time.time(), help="seconds since the Unix epoch")
     parser.add_argument("--rows", default="", help="titles, separated by commas; all without it")
     parser.add_argument("values", nargs="*", help="NAME=VALUE")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     dashboard = json.loads(options.dashboard.read_text(encoding="utf-8"))
     limits = (options.end - options.range, options.end)
     asks = Asks(options.url, dashboard, dict(value.split("=", 1) for value in options.values), *limits)
@@ -219,7 +243,7 @@ def main():
     columns, lines = 24, _bottom(panels)
     width, height = 13, lines * 0.27
     plt.rcParams.update({"font.size": 7, "axes.spines.top": False, "axes.spines.right": False})
-    figure = plt.figure(figsize=(width, height))
+    figure = plt.figure(figsize=(width, height), dpi=90)
     for panel in panels:
         place = panel["gridPos"]
         if panel["type"] == "row":
@@ -239,7 +263,9 @@ def main():
         axes.set_title(panel["title"], fontsize=8, loc="left", pad=4)
         if not found:
             axes.text(0.5, 0.5, "no data", ha="center", transform=axes.transAxes, color="#999999")
-    figure.savefig(options.out, dpi=90, metadata={"Software": None})
+    figure.canvas.draw()
+    drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
+    drawn.quantize(200).save(options.out, optimize=True)  # lines and letters need no more colours
 
 
 if __name__ == "__main__":

@@ -4,10 +4,10 @@
 //! delays.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use rondo_tests::export::{Samples, assert_samples, expected, expected_to_the_end};
+use rondo_tests::export::{START_MS, Samples, assert_samples, expected, expected_to_the_end};
 use rondo_tests::receiver::Receiver;
 use rondo_tests::servers::{Server, has};
-use rondo_tests::simulation::{Host, Machine, START};
+use rondo_tests::simulation::{Host, Machine};
 use rondo_tests::skip::skip;
 use rondo_writer::SchemaConfig;
 use std::process::{Child, Command, Stdio};
@@ -140,7 +140,7 @@ fn prometheus_has_every_sample_once_and_refuses_none_when_the_collector_is_kille
     let server = Server::prometheus("");
     let host = Host::new();
     let (ended, mut collector) = live(&host, &server.write_url(), || {});
-    let end_ms = (START / 1_000_000).cast_signed() + 3_600_000;
+    let end_ms = START_MS + 3_600_000;
     let mut unequal = Vec::new();
     for (number, seconds) in &ended {
         let instance = format!("vm-{number}");

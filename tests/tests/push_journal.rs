@@ -218,7 +218,7 @@ fn a_destination_that_wants_another_tier_begins_behind_what_it_has() {
     let expected: Vec<(i64, u64)> = [600, 900, 1_200]
         .map(|second| {
             (
-                ((start_s + second) * 1_000) as i64,
+                ((start_s + second) * 1_000).cast_signed(),
                 (world::counter(second - 1) as f64).to_bits(),
             )
         })
@@ -233,8 +233,8 @@ fn a_destination_that_wants_another_tier_begins_behind_what_it_has() {
     let last = receiver.samples()[&counter].clone();
     let stamps: Vec<i64> = last[wanted..].iter().map(|(stamp, _)| *stamp).collect();
     // The newest window may not be final yet.
-    let expected: Vec<i64> = (121..121 + stamps.len() as i64)
-        .map(|window| (start_s as i64 + window * 10) * 1_000)
+    let expected: Vec<i64> = (121..121 + stamps.len().cast_signed() as i64)
+        .map(|window| (start_s.cast_signed() + window * 10) * 1_000)
         .collect();
     assert_eq!(stamps, expected);
 }

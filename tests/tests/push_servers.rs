@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use rondo_collector::export::remote_write::Sender;
-use rondo_tests::export::{Export, Labels, Samples, assert_samples, destination, expected};
+use rondo_tests::export::{Export, Labels, START_MS, Samples, assert_samples, destination, expected};
 use rondo_tests::servers::{Server, has};
 use rondo_tests::simulation::{S, START, world};
 use rondo_tests::skip::skip;
@@ -10,7 +10,6 @@ use rondo_writer::{SchemaConfig, SeriesHandle, Unit, Writer};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const START_MS: i64 = (START / 1_000_000) as i64;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A machine of thirty series: ten of each kind, which do what [`world`] says, times two to the power of their number.

@@ -137,7 +137,7 @@ fn a_redirect_is_not_followed() {
     let client = client(&receiver);
     for status in [301, 302, 307, 308] {
         let head = format!(
-            "HTTP/1.1 {status} Moved\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n",
+            "HTTP/1.1 {status} Moved\r\nLocation: {}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
             elsewhere.url()
         );
         receiver.script([Answer::Raw(head.into_bytes())]);

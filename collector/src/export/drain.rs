@@ -20,7 +20,7 @@ pub struct Drained {
     /// Whether the machine is gone: these are its last rows once more, none of which leaves.
     pub is_end: bool,
     /// The archive's frame that they come from; `None` if they still wait in memory.
-    pub(crate) frame: Option<u64>,
+    pub frame: Option<u64>,
 }
 
 /// What a drain came to.
@@ -126,7 +126,7 @@ impl Drained {
     }
 
     /// Which slice they are of.
-    pub(crate) fn key(&self) -> ProgressKey {
+    pub fn key(&self) -> ProgressKey {
         ProgressKey::new(&self.run.source, self.run.first_series, self.run.layout.tier())
     }
 }

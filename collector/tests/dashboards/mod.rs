@@ -26,6 +26,21 @@ pub fn read() -> Vec<Dashboard> {
     found
 }
 
+/// What a file there says after `key:`, the first time.
+pub fn setting(file: &str, key: &str) -> String {
+    let text = std::fs::read_to_string(directory().join(file)).unwrap();
+    let start = format!("{key}: ");
+    let found = text
+        .lines()
+        .find_map(|line| line.trim_start().strip_prefix(&start));
+    found.unwrap().to_owned()
+}
+
+/// The scrape interval that Grafana is told.
+pub fn scrape_interval() -> String {
+    setting("provisioning/datasources/prometheus.yaml", "timeInterval")
+}
+
 pub struct Dashboard {
     pub json: Value,
 }
@@ -71,7 +86,9 @@ pub struct Target {
 
 impl Target {
     fn new(title: &str, json: &Value) -> Self {
-        let step = json["interval"].as_str().unwrap_or("15s");
+        let step = json["interval"]
+            .as_str()
+            .map_or_else(scrape_interval, str::to_owned);
         Self {
             title: title.to_owned(),
             expr: json["expr"].as_str().unwrap().to_owned(),

@@ -44,7 +44,7 @@ impl Question {
                 }
                 return Ok(());
             }
-            why = format!("{expr} has {} series without a number", results.len());
+            why = format!("{expr} gives {} series, and no number", results.len());
         }
         Err(why)
     }
