@@ -178,11 +178,7 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
             .or_default()
             .push((stamp_ms, value.to_bits()));
     };
-<<<<<<< HEAD
-    let start_ms = (START / 1_000_000).cast_signed();
-=======
     let start_ms = START_MS;
->>>>>>> main
     for name in ["counter_total", "distribution_count", "distribution_sum"] {
         add(name, start_ms, 0.0);
     }
@@ -219,15 +215,9 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
 /// The same with the markers that end all series that had a value in the last run of rows.
 pub fn expected_to_the_end(instance: &str, seconds: u64) -> Samples {
     let mut samples = expected(instance, seconds);
-<<<<<<< HEAD
-    let end_ms = ((START + seconds * S) / 1_000_000).cast_signed();
-    // A run has 30 rows at most.
-    let run_ms = ((seconds.div_ceil(10) - 1) / 30 * 300_000 + START / 1_000_000).cast_signed();
-=======
     let end_ms = START_MS + (seconds * 1_000).cast_signed();
     // A run has 30 rows at most.
     let run_ms = START_MS + ((seconds.div_ceil(10) - 1) / 30 * 300_000).cast_signed();
->>>>>>> main
     for column in samples.values_mut() {
         if column.last().is_some_and(|(stamp_ms, _)| *stamp_ms > run_ms) {
             column.push((end_ms + 1, STALE_BITS));

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`vectors`] | the golden slabs of `spec/vectors`, made anew |
 //! | [`raw`] | a slab as bytes that a test may change |
+//! | [`bus`] | machines of any series whose collector pushes |
 //! | [`export`] | a collector that pushes, and what a server has to have then |
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
 //! | [`json`] | comparing and printing what they print |
@@ -22,6 +23,7 @@
 )]
 #![allow(clippy::missing_errors_doc, reason = "errors are reasons to skip a test")]
 
+pub mod bus;
 pub mod export;
 pub mod foreign;
 pub mod json;
