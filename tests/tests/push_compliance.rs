@@ -310,10 +310,10 @@ fn timestamp() {
         );
         assert_eq!(f64::from_bits(*bits), 42.0);
     }
+    // A machine that is busy misses a tick now and then.
+    let gaps = samples.windows(2).map(|pair| pair[1].0 - pair[0].0);
     assert!(
-        samples
-            .windows(2)
-            .all(|pair| (pair[1].0 - pair[0].0).abs_diff(20) <= 1),
+        gaps.into_iter().all(|gap| gap >= 19 && (gap + 1) % 20 <= 2),
         "{samples:?}"
     );
 }
