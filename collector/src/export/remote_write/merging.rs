@@ -190,7 +190,8 @@ impl<'r> Earlier<'r> {
         Self { head, before_run }
     }
 
-    /// What a series has grown by to be at `value`, if that can be told. A total that fell has begun anew.
+    /// What a series has grown by to be at `value`, if that can be told. A slab's totals never fall, but for the sum of a
+    /// distribution whose samples were below 0: there is no counter that could say so.
     fn growth(&self, series: &Prepared, value: f64) -> Option<f64> {
         let mut rows = (0..self.head.row).rev();
         let in_run = rows.find_map(|row| series.outgoing.value(self.head.run, row));
@@ -205,6 +206,6 @@ impl<'r> Earlier<'r> {
                 None => 0.0,
             },
         };
-        Some(if value >= before { value - before } else { value })
+        (value >= before).then(|| value - before)
     }
 }
