@@ -39,8 +39,12 @@ pub fn destination(url: &str) -> Destination {
 impl Export {
     /// Pushes to that destination.
     pub fn start(destination: Destination) -> Self {
-        let host = Host::new();
-        let collector = Arc::new(RwLock::new(host.collector()));
+        Self::start_with(Host::new(), Host::collector, destination)
+    }
+
+    /// Pushes what another collector of the host has.
+    pub fn start_with(host: Host, open: impl Fn(&Host) -> Collector, destination: Destination) -> Self {
+        let collector = Arc::new(RwLock::new(open(&host)));
         let mut export = Self {
             host,
             collector,
@@ -116,15 +120,16 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
             .or_default()
             .push((stamp_ms, value.to_bits()));
     };
-    let start_ms = (START / 1_000_000) as i64;
+    let start_ms = (START / 1_000_000).cast_signed();
     for name in ["counter_total", "distribution_count", "distribution_sum"] {
         add(name, start_ms, 0.0);
     }
+    let mut all: Vec<f64> = Vec::new();
     for window in 0..seconds.div_ceil(10) {
         let known = window * 10..((window + 1) * 10).min(seconds);
         let last = known.end - 1;
         // The last window ends with the second of the machine's last tick.
-        let stamp_ms = start_ms + (known.end * 1_000) as i64;
+        let stamp_ms = start_ms + (known.end * 1_000).cast_signed();
         let values: Vec<f64> = known.clone().filter_map(world::gauge).collect();
         if !values.is_empty() {
             add(
@@ -134,7 +139,7 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
             );
         }
         add("counter_total", stamp_ms, world::counter(last) as f64);
-        let all: Vec<f64> = (0..=last).flat_map(world::samples).collect();
+        all.extend(known.clone().flat_map(world::samples));
         add("distribution_count", stamp_ms, all.len() as f64);
         add("distribution_sum", stamp_ms, all.iter().sum());
         let own: Vec<f64> = known.flat_map(world::samples).collect();
@@ -153,15 +158,30 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
 /// The same with the markers that end all series that had a value in the last run of rows.
 pub fn expected_to_the_end(instance: &str, seconds: u64) -> Samples {
     let mut samples = expected(instance, seconds);
-    let end_ms = ((START + seconds * S) / 1_000_000) as i64;
+    let end_ms = ((START + seconds * S) / 1_000_000).cast_signed();
     // A run has 30 rows at most.
-    let run_ms = ((seconds.div_ceil(10) - 1) / 30 * 300_000) as i64 + (START / 1_000_000) as i64;
+    let run_ms =
+        ((seconds.div_ceil(10) - 1) / 30 * 300_000).cast_signed() + (START / 1_000_000).cast_signed();
     for column in samples.values_mut() {
         if column.last().is_some_and(|(stamp_ms, _)| *stamp_ms > run_ms) {
             column.push((end_ms + 1, STALE_BITS));
         }
     }
     samples
+}
+
+/// The samples of a machine that was born so many seconds after [`START`].
+pub fn born(birth: u64, samples: Samples) -> Samples {
+    let mut samples = samples;
+    for (stamp_ms, _) in samples.values_mut().flatten() {
+        *stamp_ms += (birth * 1_000).cast_signed();
+    }
+    samples
+}
+
+/// How many there are.
+pub fn count(samples: &Samples) -> usize {
+    samples.values().map(Vec::len).sum()
 }
 
 /// Fails with the first difference in sight.

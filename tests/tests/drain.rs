@@ -228,7 +228,7 @@ fn a_cursor_may_begin_at_a_time() {
     let mut collector = host.collector();
     let mut machine = Machine::start(&host, "vm", schema(&GUIDE));
     machine.live_and_pass(0..600, &host, &mut collector);
-    let mut cursor = ExportCursor::beginning_at(1, (START + 400 * S) as i64);
+    let mut cursor = ExportCursor::beginning_at(1, (START + 400 * S).cast_signed());
     let mut left = Left::default();
     left.take(drain(&collector, &mut cursor, usize::MAX));
     let rows = &left.0[&("vm".to_owned(), "counter_total".to_owned())];

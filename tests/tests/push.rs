@@ -1,15 +1,11 @@
 //! What a whole collector pushes to a receiver that checks every rule of remote write.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use rondo_tests::export::{Export, Samples, assert_samples, destination, expected_to_the_end};
+use rondo_tests::export::{Export, Samples, assert_samples, count, destination, expected_to_the_end};
 use rondo_tests::receiver::Receiver;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-
-fn count(samples: &Samples) -> usize {
-    samples.values().map(Vec::len).sum()
-}
 
 #[test]
 fn every_row_of_every_machine_arrives_once_and_in_order() {

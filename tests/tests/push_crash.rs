@@ -140,7 +140,7 @@ fn prometheus_has_every_sample_once_and_refuses_none_when_the_collector_is_kille
     let server = Server::prometheus("");
     let host = Host::new();
     let (ended, mut collector) = live(&host, &server.write_url(), || {});
-    let end_ms = (START / 1_000_000) as i64 + 3_600_000;
+    let end_ms = (START / 1_000_000).cast_signed() + 3_600_000;
     let mut unequal = Vec::new();
     for (number, seconds) in &ended {
         let instance = format!("vm-{number}");

@@ -41,6 +41,8 @@ pub struct Exporter {
     drained: ExportCursor,
     /// How far they have left.
     left: ExportCursor,
+    /// How far slices are once the batch that is on its way has left.
+    leaving: HashMap<ProgressKey, SliceProgress>,
     lanes: HashMap<ProgressKey, Lane>,
     /// The lanes in turn.
     turns: VecDeque<ProgressKey>,
@@ -117,6 +119,7 @@ impl Exporter {
                 .then(|| Merging::new(destination.tier, destination.naming)),
             destination,
             left,
+            leaving: HashMap::new(),
             lanes: HashMap::new(),
             turns: VecDeque::new(),
             is_caught_up: false,
@@ -128,6 +131,7 @@ impl Exporter {
     /// Whether its aggregates could be taken over.
     pub(super) fn take_over(&mut self, batch: &Batch) -> bool {
         self.drained.slices.extend(batch.step.slices.iter().copied());
+        self.leaving.extend(batch.step.slices.iter().copied());
         self.owners = Owners::of(&self.drained);
         self.apply_aggregates(&batch.step.aggregates)
     }
@@ -214,7 +218,9 @@ impl Exporter {
         let (key, run) = (drained.key(), &drained.run);
         let instance_hash = fnv1a_64(run.source.instance.as_bytes());
         let known = self.lanes.get(&key).map(|lane| lane.progress);
-        let known = known.or_else(|| self.left.slices.get(&key).copied());
+        let known = known
+            .or_else(|| self.leaving.get(&key).copied())
+            .or_else(|| self.left.slices.get(&key).copied());
         if drained.is_end {
             // Of one whose name is another's by now, a marker would end the series of that one.
             let is_labelled = known.is_some_and(|progress| progress.is_labelled);
@@ -319,6 +325,7 @@ impl Exporter {
         let bodies = self.bodies(&chosen, &values, &merged, protocol);
         let newest_ms = values.iter().map(|value| value.stamp_ms).max();
         let slices = self.advance(&chosen);
+        self.leaving.extend(slices.iter().copied());
         let waiting = self.lanes.values().filter_map(Lane::oldest_frame).min();
         let step = Step {
             archive_id: self.drained.archive_id,
@@ -435,6 +442,7 @@ impl Exporter {
     pub fn done(&mut self, batch: &Batch) {
         let has_passed = self.left.passed != batch.step.passed;
         batch.step.apply(&mut self.left);
+        self.leaving.clear();
         if has_passed {
             let (drained, lanes) = (&self.drained.slices, &self.lanes);
             self.left
