@@ -20,6 +20,7 @@ pub struct Drained {
     /// Whether the machine is gone: these are its last rows once more, none of which leaves.
     pub is_end: bool,
     /// The archive's frame that they come from; `None` if they still wait in memory.
+    #[cfg_attr(not(feature = "cli"), allow(dead_code, reason = "only lanes look at it"))]
     pub(crate) frame: Option<u64>,
 }
 
@@ -126,6 +127,7 @@ impl Drained {
     }
 
     /// Which slice they are of.
+    #[cfg(feature = "cli")]
     pub(crate) fn key(&self) -> ProgressKey {
         ProgressKey::new(&self.run.source, self.run.first_series, self.run.layout.tier())
     }
