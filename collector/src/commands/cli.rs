@@ -260,6 +260,9 @@ pub struct BenchCollecting {
     /// Fill its store of 2 GiB first
     #[arg(long, requires = "collector")]
     pub full_store: bool,
+    /// How often a backlog is caught up with
+    #[arg(long, hide = true, default_value_t = 5, requires = "what", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
     /// Where to make its store, which is removed at the end; the directory for temporary files unless given
     #[arg(long, requires = "what", value_name = "DIR")]
     pub store: Option<PathBuf>,

@@ -22,9 +22,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 
-/// Each backlog is caught up with so often, and the median is what counts.
-const ROUNDS: usize = 5;
-
 /// Machines of the backlog.
 const BACKLOG_MACHINES: u32 = 100;
 
@@ -40,7 +37,7 @@ pub(super) fn command(args: &Bench) -> anyhow::Result<Outcome> {
     wait(filling.args(fill).spawn().context("cannot fill a store")?, &stop)?;
     let mut backlogs = Vec::new();
     for protocol in [&[][..], &["--v2"]] {
-        let rounds = (0..ROUNDS).map(|_| apart(bus.path(), store.path(), protocol, &stop));
+        let rounds = (0..args.collecting.rounds).map(|_| apart(bus.path(), store.path(), protocol, &stop));
         let rounds = rounds.collect::<anyhow::Result<Vec<Backlog>>>()?;
         backlogs.push(Backlog::median(rounds).context("nothing was measured")?);
     }
@@ -52,7 +49,11 @@ pub(super) fn command(args: &Bench) -> anyhow::Result<Outcome> {
         let how = ["--machines", &machines, "--seconds", &seconds];
         cases.push(apart(bus.path(), store.path(), &how, &stop)?);
     }
-    let report = Report { backlogs, cases };
+    let report = Report {
+        rounds: args.collecting.rounds,
+        backlogs,
+        cases,
+    };
     let mut out = output::stdout();
     match args.output.format {
         Format::Json => output::write_json(&mut out, &report)?,

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 /// All of it.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Report {
+    pub(super) rounds: u32,
     pub(super) backlogs: Vec<Backlog>,
     pub(super) cases: Vec<Steady>,
 }
@@ -114,7 +115,7 @@ impl Report {
             out,
             "50 minutes of {} machines, medians of {}\n",
             super::BACKLOG_MACHINES,
-            super::ROUNDS
+            self.rounds
         )?;
         table(out, &self.backlogs, |one| format!("{}.0", one.protocol), &BACKLOG)?;
         writeln!(out, "\nmachines that live\n")?;

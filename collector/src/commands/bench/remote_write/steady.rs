@@ -134,7 +134,7 @@ pub(super) fn measure(
         machines,
         seconds,
         core_share_without,
-        core_share_with: cpu.as_secs_f64() / took.as_secs_f64(),
+        core_share_with: cpu.saturating_sub(pushed.looking_cpu).as_secs_f64() / took.as_secs_f64(),
         core_share_pushing: pushed.cpu.as_secs_f64() / took.as_secs_f64(),
         missed_passes,
         samples: pushed.samples,
