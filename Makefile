@@ -84,3 +84,9 @@ bench-collector: ## The collector at 100 and 10,000 machines, full store (about 
 	$(call install,cc=gcc)
 	$(CARGO) build --locked --release --quiet -p rondo-collector
 	target/release/rondo bench --collector --machines 100,10000 --seconds 400 --full-store
+
+.PHONY: bench-remote-write
+bench-remote-write: ## Remote write: a backlog of 50 minutes, and 100 and 10,000 machines (about 6 min, 4.3 GB of /dev/shm)
+	$(call install,cc=gcc)
+	$(CARGO) build --locked --release --quiet -p rondo-collector
+	target/release/rondo bench --remote-write --machines 100,10000

@@ -43,8 +43,12 @@ pub fn destination(url: &str) -> Destination {
 impl Export {
     /// Pushes to that destination.
     pub fn start(destination: Destination) -> Self {
-        let host = Host::new();
-        let collector = Arc::new(RwLock::new(host.collector()));
+        Self::start_with(Host::new(), Host::collector, destination)
+    }
+
+    /// Pushes what another collector of the host has.
+    pub fn start_with(host: Host, open: impl Fn(&Host) -> Collector, destination: Destination) -> Self {
+        let collector = Arc::new(RwLock::new(open(&host)));
         let mut export = Self {
             host,
             collector,
@@ -182,6 +186,7 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
     for name in ["counter_total", "distribution_count", "distribution_sum"] {
         add(name, start_ms, 0.0);
     }
+    let mut all: Vec<f64> = Vec::new();
     for window in 0..seconds.div_ceil(10) {
         let known = window * 10..((window + 1) * 10).min(seconds);
         let last = known.end - 1;
@@ -196,7 +201,7 @@ pub fn expected(instance: &str, seconds: u64) -> Samples {
             );
         }
         add("counter_total", stamp_ms, world::counter(last) as f64);
-        let all: Vec<f64> = (0..=last).flat_map(world::samples).collect();
+        all.extend(known.clone().flat_map(world::samples));
         add("distribution_count", stamp_ms, all.len() as f64);
         add("distribution_sum", stamp_ms, all.iter().sum());
         let own: Vec<f64> = known.flat_map(world::samples).collect();
@@ -222,6 +227,15 @@ pub fn expected_to_the_end(instance: &str, seconds: u64) -> Samples {
         if column.last().is_some_and(|(stamp_ms, _)| *stamp_ms > run_ms) {
             column.push((end_ms + 1, STALE_BITS));
         }
+    }
+    samples
+}
+
+/// The samples of a machine that was born so many seconds after [`START`](crate::simulation::START).
+pub fn born(birth: u64, samples: Samples) -> Samples {
+    let mut samples = samples;
+    for (stamp_ms, _) in samples.values_mut().flatten() {
+        *stamp_ms += (birth * 1_000).cast_signed();
     }
     samples
 }

@@ -7,6 +7,7 @@
 //! | [`bus`] | machines of any series whose collector pushes |
 //! | [`export`] | a collector that pushes, and what a server has to have then |
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
+//! | [`gate`] | a way to a server that may be shut |
 //! | [`json`] | comparing and printing what they print |
 //! | [`push`] | what tests of remote write push |
 //! | [`receiver`] | a server that takes remote write, checks every rule, and misbehaves on demand |
@@ -26,6 +27,7 @@
 pub mod bus;
 pub mod export;
 pub mod foreign;
+pub mod gate;
 pub mod json;
 mod later;
 pub mod push;

@@ -100,6 +100,11 @@ impl Server {
         server
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Where it takes remote write.
     pub fn write_url(&self) -> String {
         format!("http://{}/api/v1/write", self.address)

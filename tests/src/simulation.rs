@@ -84,8 +84,13 @@ impl Host {
 
     /// A machine whose time is simulated from [`START`] on.
     pub fn machine(&self, instance: &str, schema: SchemaConfig) -> Writer {
+        self.machine_from(START, instance, schema)
+    }
+
+    /// The same from another moment on.
+    pub fn machine_from(&self, start_ns: u64, instance: &str, schema: SchemaConfig) -> Writer {
         let builder = Writer::builder(instance).schema(schema).bus(self.bus.path());
-        builder.simulated_time(START).create().unwrap()
+        builder.simulated_time(start_ns).create().unwrap()
     }
 
     /// When a second of simulated time is.
@@ -153,6 +158,7 @@ pub mod world {
 pub struct Machine {
     /// Its writer.
     pub writer: Writer,
+    start_ns: u64,
     gauge: SeriesHandle,
     counter: SeriesHandle,
     distribution: SeriesHandle,
@@ -161,14 +167,15 @@ pub struct Machine {
 impl Machine {
     /// Creates its slab and registers its series.
     pub fn start(host: &Host, instance: &str, schema: SchemaConfig) -> Self {
-        Self::start_at(host, instance, schema, 0)
+        Self::born(host, 0, instance, schema)
     }
 
-    /// The same, so many seconds later.
-    pub fn start_at(host: &Host, instance: &str, schema: SchemaConfig, second: u64) -> Self {
-        let builder = Writer::builder(instance).schema(schema).bus(host.bus.path());
-        let mut writer = builder.simulated_time(START + second * S).create().unwrap();
+    /// The same some seconds after [`START`]; its own seconds count from there.
+    pub fn born(host: &Host, birth: u64, instance: &str, schema: SchemaConfig) -> Self {
+        let start_ns = START + birth * S;
+        let mut writer = host.machine_from(start_ns, instance, schema);
         Self {
+            start_ns,
             gauge: writer.gauge("gauge").held().unwrap(),
             counter: writer.counter("counter_total").held().unwrap(),
             distribution: writer.distribution("distribution").held().unwrap(),
@@ -178,11 +185,7 @@ impl Machine {
 
     /// Records a second.
     pub fn live(&mut self, second: u64) {
-        self.live_at(second, START + second * S);
-    }
-
-    /// Records a second of its life at that time.
-    pub fn live_at(&mut self, second: u64, now: u64) {
+        let now = self.start_ns + second * S;
         if let Some(value) = world::gauge(second) {
             self.writer.record(self.gauge, value, now);
         }

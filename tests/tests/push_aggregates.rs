@@ -173,11 +173,11 @@ fn run(lives: &[Life], mut event: impl FnMut(u64) -> Event) -> (Receiver, Sender
     for second in 0..SECONDS + 40 {
         machines.retain(|(life, _)| second < life.end);
         for (number, life) in lives.iter().enumerate().filter(|(_, life)| life.start == second) {
-            let machine = Machine::start_at(&host, &format!("vm-{number}"), SchemaConfig::default(), second);
+            let machine = Machine::born(&host, second, &format!("vm-{number}"), SchemaConfig::default());
             machines.push((*life, machine));
         }
         for (life, machine) in &mut machines {
-            machine.live_at(second - life.start, START + second * S);
+            machine.live(second - life.start);
         }
         pass(&mut collector, host.at(second));
         if second < down_until {

@@ -1,5 +1,5 @@
 //! `rondo bench`: what a record costs on this machine, by the clock that everyone has; and what a collector costs
-//! (`collector`).
+//! (`collector`), and what it costs to push what it has (`remote_write`).
 //!
 //! One thread, `series` writer-held series of all kinds in turn, with the writer's own clock read at
 //! each call. A single call is shorter than the timer's own cost, so the latencies include it and the
@@ -9,6 +9,7 @@ mod collector;
 mod first_row;
 mod machines;
 mod parts;
+pub(crate) mod remote_write;
 mod report;
 mod short_machines;
 pub mod synthetic;
@@ -34,6 +35,9 @@ use std::time::Instant;
 pub fn command(args: &Bench) -> anyhow::Result<Outcome> {
     if args.collecting.collector {
         return parts::command(args);
+    }
+    if args.collecting.remote_write {
+        return remote_write::command(args);
     }
     let report = run(&args.dir, args.points, args.series)?;
     let mut out = output::stdout();

@@ -53,6 +53,7 @@ Examples:
   rondo bench -o json
   rondo bench --points 1000000 --dir /tmp
   rondo bench --collector --machines 100,10000 --full-store
+  rondo bench --remote-write --machines 100,10000
 
 A record takes less time than reading the clock before and after it, so the latencies include the timer, whose own
 cost is printed beside them. The throughput is timed as a whole.
@@ -171,6 +172,12 @@ pub enum Command {
     /// One of its measurements, in a process of its own
     #[command(hide = true)]
     BenchCase(BenchCase),
+    /// One measurement of remote write
+    #[command(hide = true)]
+    BenchPush(BenchPush),
+    /// A server that counts what is pushed
+    #[command(hide = true)]
+    BenchReceiver,
 }
 
 /// Arguments of `rondo ls`.
@@ -228,7 +235,7 @@ pub struct Bench {
     #[arg(long, default_value = "/dev/shm", value_name = "DIR")]
     pub dir: PathBuf,
     /// How many machines the collector collects from, one measurement for each number
-    #[arg(long, value_delimiter = ',', default_value = "100", requires = "collector", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_delimiter = ',', default_value = "100", requires = "what", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub machines: Vec<u32>,
     /// How the collector is measured.
     #[command(flatten)]
@@ -242,16 +249,22 @@ pub struct Bench {
 #[derive(Debug, Clone, Args)]
 pub struct BenchCollecting {
     /// Measure the collector instead
-    #[arg(long)]
+    #[arg(long, group = "what")]
     pub collector: bool,
+    /// Measure remote write instead: a backlog of 50 minutes, and the collector without and with a destination
+    #[arg(long, group = "what")]
+    pub remote_write: bool,
     /// Seconds for which its passes are measured; rows are stored after five minutes
-    #[arg(long, default_value_t = 60, requires = "collector", value_parser = clap::value_parser!(u64).range(10..=86_400))]
+    #[arg(long, default_value_t = 60, requires = "what", value_parser = clap::value_parser!(u64).range(10..=86_400))]
     pub seconds: u64,
     /// Fill its store of 2 GiB first
     #[arg(long, requires = "collector")]
     pub full_store: bool,
+    /// How often a backlog is caught up with
+    #[arg(long, hide = true, default_value_t = 5, requires = "what", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
     /// Where to make its store, which is removed at the end; the directory for temporary files unless given
-    #[arg(long, requires = "collector", value_name = "DIR")]
+    #[arg(long, requires = "what", value_name = "DIR")]
     pub store: Option<PathBuf>,
 }
 
@@ -275,6 +288,29 @@ pub struct BenchStore {
     /// Where to
     #[arg(long)]
     pub store: PathBuf,
+    /// With 50 minutes of so many machines, instead of all that fits
+    #[arg(long, value_name = "MACHINES")]
+    pub backlog: Option<u32>,
+}
+
+/// Arguments of one measurement of remote write.
+#[derive(Debug, Args)]
+pub struct BenchPush {
+    /// Directory of the bus
+    #[arg(long)]
+    pub bus: PathBuf,
+    /// Directory of the store
+    #[arg(long)]
+    pub store: PathBuf,
+    /// How many machines live
+    #[arg(long)]
+    pub machines: Option<u32>,
+    /// Seconds without a destination, and with one
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+    /// By the words of 2.0
+    #[arg(long)]
+    pub v2: bool,
 }
 
 /// Arguments of one measurement.

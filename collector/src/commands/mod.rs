@@ -59,6 +59,8 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::BenchMachines(args) => bench::machines(args),
         Command::BenchStore(args) => bench::fill_store(args),
         Command::BenchCase(args) => bench::case(args),
+        Command::BenchPush(args) => bench::remote_write::case(args),
+        Command::BenchReceiver => bench::remote_write::receive(),
     }
 }
 

@@ -172,13 +172,14 @@ impl ExportCursor {
         if let Some(progress) = self.slices.get_mut(&key) {
             progress.frame = Some(frame);
         }
-        if self.points_left(stored) == 0 {
+        let points = self.points_left(stored);
+        if points == 0 {
             return;
         }
         match archives.read(stored) {
             Ok(run) => self.take(&run, run.clock_offset_ns, Some(frame), drain),
             Err(error) => {
-                drain.points_lost += self.points_left(stored);
+                drain.points_lost += points;
                 // Whatever it holds, it has left: or every drain would stumble on it.
                 self.progress(key, stored.instance_hash()).end_ns = stored.end_ns();
                 if !matches!(error, StoreError::Overwritten) {
@@ -188,7 +189,6 @@ impl ExportCursor {
         }
         let still_ahead = self.ahead.binary_search_by_key(&frame, |(number, _)| *number);
         if let Ok(at) = still_ahead {
-            let points = stored.rows() as u64 * stored.series_count() as u64;
             self.ahead[at].1 = self.ahead[at].1.saturating_sub(points);
         }
     }

@@ -90,7 +90,10 @@ pub(crate) fn machines(args: &BenchMachines) -> anyhow::Result<Outcome> {
 /// Those of the store.
 pub(crate) fn fill_store(args: &BenchStore) -> anyhow::Result<Outcome> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
-    synthetic::fill(&args.store)?;
+    match args.backlog {
+        Some(machines) => synthetic::fill_backlog(&args.store, machines)?,
+        None => synthetic::fill(&args.store).map(drop)?,
+    }
     Ok(Outcome::Done)
 }
 
@@ -125,7 +128,7 @@ fn measure_apart(args: &Bench, machines: u32, stop: &AtomicBool) -> anyhow::Resu
 }
 
 /// Waits for a process to end well; asks it to end if a signal came.
-fn wait(mut child: Child, stop: &AtomicBool) -> anyhow::Result<()> {
+pub(super) fn wait(mut child: Child, stop: &AtomicBool) -> anyhow::Result<()> {
     let mut was_told = false;
     let status = loop {
         if let Some(status) = child.try_wait()? {
@@ -143,7 +146,7 @@ fn wait(mut child: Child, stop: &AtomicBool) -> anyhow::Result<()> {
 }
 
 /// Signals set a flag, so that directories are removed on the way out.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())?;
@@ -152,7 +155,7 @@ fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
 }
 
 /// A fresh directory, removed when it is dropped.
-fn directory_in(parent: Option<&Path>) -> anyhow::Result<TempDir> {
+pub(super) fn directory_in(parent: Option<&Path>) -> anyhow::Result<TempDir> {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("rondo-bench-");
     let made = match parent {

@@ -8,8 +8,8 @@ use crate::store::{Source, StoredSeries};
 use rondo_shm_layout::Labels;
 use std::collections::BTreeMap;
 
-/// All labels of a series but its name.
-pub(super) struct LabelsOf<'a>(BTreeMap<&'a str, &'a str>);
+/// All labels of a series but its name, sorted.
+pub(super) struct LabelsOf<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> LabelsOf<'a> {
     pub(super) fn new(source: &'a Source, series: &'a StoredSeries, incarnation: Option<&'a str>) -> Self {
@@ -22,19 +22,21 @@ impl<'a> LabelsOf<'a> {
         // The last of a name counts.
         let mut all: BTreeMap<&str, &str> = who.into_iter().chain(declared).collect();
         all.retain(|name, value| !name.is_empty() && !value.is_empty());
-        Self(all)
+        Self(all.into_iter().collect())
     }
 
     /// With a name and a boundary, which nobody else may set.
     pub(super) fn with(&self, name: &str, le: Option<&str>) -> Labels {
-        let mut all = self.0.clone();
-        all.insert("__name__", name);
-        if let Some(le) = le {
-            all.insert("le", le);
+        let mut all = Vec::with_capacity(self.0.len() + 2);
+        all.extend(self.0.iter().copied());
+        for (name, value) in std::iter::once(("__name__", name)).chain(le.map(|le| ("le", le))) {
+            match all.binary_search_by_key(&name, |(name, _)| *name) {
+                Ok(at) => all[at].1 = value,
+                Err(at) => all.insert(at, (name, value)),
+            }
         }
-        all.into_iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect()
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        all.into_iter().map(owned).collect()
     }
 }
 

@@ -57,24 +57,15 @@ impl Body {
     /// # Errors
     /// If the labels of a point break a rule, or it is all too large.
     pub fn new(points: &[Point<'_>], protocol: Protocol) -> Result<Self, BodyError> {
-        debug_assert!(each_once(points), "two samples of one series in a request");
-        let mut message = Vec::new();
-        match protocol {
-            Protocol::V1 => encode_v1(points, &mut message)?,
-            Protocol::V2 => encode_v2(points, &mut message)?,
-        }
-        Self::compress(&message, protocol, points.len())
+        Press::default().body(points, protocol)
     }
 
-    fn compress(message: &[u8], protocol: Protocol, sample_count: usize) -> Result<Self, BodyError> {
-        if message.len() > MESSAGE_BYTES_MAX {
-            return Err(BodyError::TooLarge { bytes: message.len() });
-        }
-        Ok(Self {
-            bytes: snap::raw::Encoder::new().compress_vec(message)?,
-            protocol,
-            sample_count,
-        })
+    fn compress(message: Vec<u8>, protocol: Protocol, sample_count: usize) -> Result<Self, BodyError> {
+        let mut press = Press {
+            message,
+            ..Press::default()
+        };
+        press.compress(protocol, sample_count)
     }
 
     /// The message.
@@ -106,7 +97,7 @@ impl Body {
         encode_message(request, &mut message);
         let count = |series: &v1::TimeSeries| series.samples.len() + series.histograms.len();
         let sample_count = request.timeseries.iter().map(count).sum();
-        Self::compress(&message, Protocol::V1, sample_count)
+        Self::compress(message, Protocol::V1, sample_count)
     }
 
     fn from_v2(request: &v2::Request) -> Result<Self, BodyError> {
@@ -114,7 +105,7 @@ impl Body {
         encode_message(request, &mut message);
         let count = |series: &v2::TimeSeries| series.samples.len() + series.histograms.len();
         let sample_count = request.timeseries.iter().map(count).sum();
-        Self::compress(&message, Protocol::V2, sample_count)
+        Self::compress(message, Protocol::V2, sample_count)
     }
 
     /// A body for each value of a label, in the order of values, series in their order; those without it have the value "".
@@ -129,6 +120,59 @@ impl Body {
             Protocol::V1 => split_v1(v1::WriteRequest::decode(message.as_slice())?, label),
             Protocol::V2 => split_v2(&v2::Request::decode(message.as_slice())?, label),
         }
+    }
+}
+
+/// What bodies are made with: memory that is used again for the next. A message is ten times as large as what becomes of it.
+pub(super) struct Press {
+    message: Vec<u8>,
+    block: Vec<u8>,
+    encoder: snap::raw::Encoder,
+}
+
+impl Default for Press {
+    fn default() -> Self {
+        Self {
+            message: Vec::new(),
+            block: Vec::new(),
+            encoder: snap::raw::Encoder::new(),
+        }
+    }
+}
+
+impl Press {
+    /// As [`Body::new`].
+    pub(super) fn body(&mut self, points: &[Point<'_>], protocol: Protocol) -> Result<Body, BodyError> {
+        debug_assert!(each_once(points), "two samples of one series in a request");
+        self.message.clear();
+        match protocol {
+            Protocol::V1 => encode_v1(points, &mut self.message)?,
+            Protocol::V2 => encode_v2(points, &mut self.message)?,
+        }
+        self.compress(protocol, points.len())
+    }
+
+    fn compress(&mut self, protocol: Protocol, sample_count: usize) -> Result<Body, BodyError> {
+        let bytes = self.message.len();
+        if bytes > MESSAGE_BYTES_MAX {
+            return Err(BodyError::TooLarge { bytes });
+        }
+        let needed = snap::raw::max_compress_len(bytes);
+        if self.block.len() < needed {
+            self.block.resize(needed, 0);
+        }
+        let length = self.encoder.compress(&self.message, &mut self.block)?;
+        Ok(Body {
+            bytes: self.block[..length].to_vec(),
+            protocol,
+            sample_count,
+        })
+    }
+}
+
+impl std::fmt::Debug for Press {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Press").finish_non_exhaustive()
     }
 }
 

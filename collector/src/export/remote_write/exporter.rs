@@ -8,9 +8,9 @@
 //! There is no network and no clock here. The caller writes each batch down before it leaves, and says when it is done with.
 
 use super::aggregate::{Aggregated, AggregatorCounts};
-use super::body::{Body, BodyError};
+use super::body::{Body, BodyError, Press};
 use super::destination::{Destination, Protocol};
-use super::lane::{Lane, What};
+use super::lane::{Lane, Prepared, What};
 use super::merging::{Before, Merging, began_in};
 use super::owners::{Coming, Owners, Standing};
 use super::point::{Point, PointValue};
@@ -20,8 +20,9 @@ use crate::collector::Collector;
 use crate::export::progress::SliceProgress;
 use crate::export::{Drained, ExportCursor, Nature, stamp_ms};
 use crate::store::ProgressKey;
-use rondo_shm_layout::fnv1a_64;
+use rondo_shm_layout::{Labels, fnv1a_64};
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 /// Rows that are drained at once, under the collector's lock.
@@ -29,6 +30,10 @@ const DRAIN_ROWS: usize = 1_024;
 
 /// Rows that wait in lanes before no more are drained: a backlog stays where it is, in the archive.
 const WAITING_ROWS_MAX: usize = 8_192;
+
+/// Lanes whose series stay prepared from one turn to the next. Of an ordinary machine that is some 30 KiB, so where there are more
+/// they are prepared again at each turn.
+const PREPARED_MAX: usize = 256;
 
 /// Rows of a batch of which nothing, or little, leaves.
 const ROWS_MAX: usize = 1_024;
@@ -51,6 +56,9 @@ pub struct Exporter {
     merging: Option<Merging>,
     is_caught_up: bool,
     counts: Left,
+    /// Of labels. Not one that a machine could foresee.
+    hashes: RandomState,
+    press: Press,
 }
 
 /// What became of samples that did not go into a request. All of it only grows.
@@ -128,6 +136,8 @@ impl Exporter {
             turns: VecDeque::new(),
             is_caught_up: false,
             counts: Left::default(),
+            hashes: RandomState::new(),
+            press: Press::default(),
         }
     }
 
@@ -189,12 +199,9 @@ impl Exporter {
     /// Drains rows until there are enough for a batch, or no more. Takes a few milliseconds, in which the collector makes no
     /// pass.
     pub fn pull(&mut self, collector: &Collector) {
-        let enough = 2 * self.destination.batch_samples;
         let mut live = None;
         loop {
-            let waiting: usize = self.lanes.values().map(Lane::rows).sum();
-            let ready: usize = self.lanes.values().map(Lane::width).sum();
-            let rows_max = if ready >= enough || waiting >= WAITING_ROWS_MAX {
+            let rows_max = if self.has_enough() {
                 // Only to see what was overwritten meanwhile.
                 0
             } else {
@@ -219,6 +226,17 @@ impl Exporter {
                 return;
             }
         }
+    }
+
+    /// Whether there is enough for a batch, or as much as may wait. Looks at few lanes if they are many.
+    fn has_enough(&self) -> bool {
+        let enough = 2 * self.destination.batch_samples;
+        let (mut ready, mut waiting) = (0, 0);
+        self.lanes.values().any(|lane| {
+            ready += lane.width();
+            waiting += lane.rows();
+            ready >= enough || waiting >= WAITING_ROWS_MAX
+        })
     }
 
     /// Puts rows into the lane of their slice.
@@ -300,14 +318,14 @@ impl Exporter {
         let mut values: Vec<Value> = Vec::new();
         for _ in 0..self.turns.len() {
             let Some(key) = self.turns.pop_front() else { break };
-            self.turns.push_back(key);
             if self.is_blocked(&key) {
+                self.turns.push_back(key);
                 continue;
             }
             let Some(lane) = self.lanes.get_mut(&key) else {
                 continue;
             };
-            lane.prepare(&self.destination);
+            lane.prepare(&self.destination, &self.hashes);
             if let Some(head) = lane.head() {
                 if let Some(merging) = self.merging.as_mut().filter(|_| head.what == What::Values) {
                     merging.take(head, &lane.before, lane.prepared());
@@ -361,9 +379,10 @@ impl Exporter {
         }
     }
 
-    /// Moves the lanes behind the rows at their heads.
+    /// Moves the lanes behind the rows at their heads; those that have more have another turn.
     fn advance(&mut self, chosen: &[ProgressKey]) -> Vec<(ProgressKey, SliceProgress)> {
         let mut slices = Vec::with_capacity(chosen.len());
+        let are_many = self.lanes.len() > PREPARED_MAX;
         for key in chosen {
             let Some(lane) = self.lanes.get_mut(key) else {
                 continue;
@@ -374,9 +393,13 @@ impl Exporter {
                     merging.keep(*key, lane.before.clone());
                 }
                 self.lanes.remove(key);
+                continue;
             }
+            if are_many {
+                lane.forget_prepared();
+            }
+            self.turns.push_back(*key);
         }
-        self.turns.retain(|key| self.lanes.contains_key(key));
         slices
     }
 
@@ -418,7 +441,7 @@ impl Exporter {
         let mut bodies = Vec::new();
         let zeros: Vec<Point<'_>> = before.into_iter().map(merged_point).collect();
         if !zeros.is_empty() {
-            bodies.push(Body::new(&zeros, protocol)?);
+            bodies.push(self.press.body(&zeros, protocol)?);
         }
         let mut seen = HashSet::with_capacity(values.len());
         let mut points = Vec::with_capacity(values.len() + last.len());
@@ -427,6 +450,10 @@ impl Exporter {
                 continue;
             };
             let prepared = &lane.prepared()[value.series];
+            if !seen.insert(Seen::of(prepared)) {
+                self.counts.samples_conflicting += 1;
+                continue;
+            }
             points.push(Point {
                 labels: &prepared.labels,
                 family: Some(&prepared.outgoing.family),
@@ -438,12 +465,17 @@ impl Exporter {
                 },
             });
         }
-        points.extend(last.into_iter().map(merged_point));
-        let point_count = points.len();
-        points.retain(|point| seen.insert(point.labels));
-        self.counts.samples_conflicting += (point_count - points.len()) as u64;
+        for sample in last {
+            let labels = &sample.labels;
+            let hash = self.hashes.hash_one(labels);
+            if seen.insert(Seen { hash, labels }) {
+                points.push(merged_point(sample));
+            } else {
+                self.counts.samples_conflicting += 1;
+            }
+        }
         if !points.is_empty() {
-            bodies.push(Body::new(&points, protocol)?);
+            bodies.push(self.press.body(&points, protocol)?);
         }
         Ok(bodies)
     }
@@ -470,6 +502,28 @@ impl Exporter {
                 merging.retain(|key| known.contains(&key.incarnation));
             }
         }
+    }
+}
+
+/// Labels that are in a request, known by a hash that was taken when they were prepared.
+#[derive(PartialEq, Eq)]
+struct Seen<'l> {
+    hash: u64,
+    labels: &'l Labels,
+}
+
+impl<'l> Seen<'l> {
+    fn of(prepared: &'l Prepared) -> Self {
+        Self {
+            hash: prepared.hash,
+            labels: &prepared.labels,
+        }
+    }
+}
+
+impl Hash for Seen<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 

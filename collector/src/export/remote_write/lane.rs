@@ -10,6 +10,7 @@ use crate::show;
 use crate::store::{Layout, ProgressKey, Run};
 use rondo_shm_layout::Labels;
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 /// The rows of a slice that were drained and have not left.
@@ -35,6 +36,9 @@ pub(super) struct Lane {
 pub(super) struct Prepared {
     /// After all rules.
     pub(super) labels: Labels,
+    /// Of them.
+    pub(super) hash: u64,
+    /// Its own labels are there only if there are aggregates.
     pub(super) outgoing: Outgoing,
     /// What it is a part of, if it is.
     pub(super) part_of: Option<(AggregateOp, Labels)>,
@@ -166,7 +170,7 @@ impl Lane {
     }
 
     /// Prepares the series of the row that leaves next; how many there are.
-    pub(super) fn prepare(&mut self, destination: &Destination) -> usize {
+    pub(super) fn prepare(&mut self, destination: &Destination, hashes: &RandomState) -> usize {
         let Some(first) = self.queue.front() else { return 0 };
         let layout = &first.run.layout;
         let is_ready = self
@@ -174,10 +178,15 @@ impl Lane {
             .as_ref()
             .is_some_and(|(of, _)| Arc::ptr_eq(of, layout) || of == layout);
         if !is_ready {
-            let prepared = prepare(&first.run, self.progress.is_labelled, destination);
+            let prepared = prepare(&first.run, self.progress.is_labelled, destination, hashes);
             self.prepared = Some((layout.clone(), prepared));
         }
         self.prepared().len()
+    }
+
+    /// They are prepared again when they are needed.
+    pub(super) fn forget_prepared(&mut self) {
+        self.prepared = None;
     }
 
     /// Moves behind what is at the head, and keeps the last row of a run if wanted; how far the slice is once that has left.
@@ -219,7 +228,7 @@ impl Lane {
 }
 
 /// The series of a run as the destination gets them.
-fn prepare(run: &Run, is_labelled: bool, destination: &Destination) -> Vec<Prepared> {
+fn prepare(run: &Run, is_labelled: bool, destination: &Destination, hashes: &RandomState) -> Vec<Prepared> {
     let incarnation = is_labelled.then(|| show::hex(&run.source.incarnation[..4]));
     let all = outgoing(
         &run.source,
@@ -228,13 +237,19 @@ fn prepare(run: &Run, is_labelled: bool, destination: &Destination) -> Vec<Prepa
         destination.naming,
     );
     all.into_iter()
-        .filter_map(|outgoing| {
-            let labels = with_external(outgoing.labels.clone(), &destination.external_labels);
+        .filter_map(|mut outgoing| {
+            let labels = if destination.aggregate.is_empty() {
+                std::mem::take(&mut outgoing.labels)
+            } else {
+                outgoing.labels.clone()
+            };
+            let labels = with_external(labels, &destination.external_labels);
             let labels = relabel(&destination.relabel, labels)?;
             let merged = AggregateRule::first(&destination.aggregate, &labels);
             Some(Prepared {
                 leaves: merged.as_ref().is_none_or(|(rule, _)| rule.keeps_originals()),
                 part_of: merged.map(|(rule, labels)| (rule.op(), labels)),
+                hash: hashes.hash_one(&labels),
                 labels,
                 outgoing,
             })

@@ -206,6 +206,6 @@ impl<'r> Earlier<'r> {
                 None => 0.0,
             },
         };
-        (value >= before).then(|| value - before)
+        (value >= before).then_some(value - before)
     }
 }

@@ -68,7 +68,6 @@ impl Sender {
             outbox,
             backoff: Backoff::new(),
             quiet: Quiet::default(),
-            looked_at: Instant::now(),
             tallies: tallies.clone(),
             is_stopped: is_stopped.clone(),
             is_left_alone: is_left_alone.clone(),
@@ -137,7 +136,6 @@ struct Sending {
     version: Version,
     backoff: Backoff,
     quiet: Quiet,
-    looked_at: Instant,
     tallies: Arc<Tallies>,
     is_stopped: Arc<AtomicBool>,
     /// Whether the journal is not ours any more. Locked while it is written.
@@ -201,7 +199,6 @@ impl Sending {
 
     /// Takes in what is new at the collector's.
     fn look(&mut self) {
-        self.looked_at = Instant::now();
         let collector = self.collector.read().unwrap_or_else(PoisonError::into_inner);
         self.outbox.pull(&collector);
         drop(collector);
@@ -359,21 +356,20 @@ impl Sending {
         self.tallies.lock().problem = Some(problem.to_owned());
     }
 
-    /// Waits so long, and goes on looking at the collector.
+    /// Waits so long, and looks at the collector after each of its passes: what was not seen cannot be counted once it is
+    /// overwritten.
     fn pause(&mut self, pause: Duration) -> Result<(), Stopped> {
         let until = Instant::now() + pause;
         loop {
             if self.is_stopped() {
                 return Err(Stopped);
             }
-            let now = Instant::now();
-            if now >= until {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Ok(());
             }
-            if now >= self.looked_at + LOOK_EVERY {
-                self.look();
-            }
-            thread::park_timeout((until - now).min(LOOK_EVERY));
+            thread::park_timeout(left.min(LOOK_EVERY));
+            self.look();
         }
     }
 
