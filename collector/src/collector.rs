@@ -330,6 +330,11 @@ impl Collector {
         self.bus.is_some() && self.totals.passes > 0
     }
 
+    /// How many slabs have come to their ends, in whatever way.
+    pub(crate) fn end_count(&self) -> u64 {
+        self.totals.ended + self.totals.lost
+    }
+
     /// The slabs that are attached, with what has been made of them.
     pub fn slabs(&self) -> impl Iterator<Item = (&Slab, &Tracked)> {
         let on_bus = self.bus.iter().flat_map(Bus::slabs).zip(self.attached.values());

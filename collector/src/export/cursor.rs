@@ -43,6 +43,11 @@ pub struct ExportCursor {
     pub(super) slices: HashMap<ProgressKey, SliceProgress>,
     /// Frames that were looked at and not passed: number, and points that have not left. Can be found out again.
     pub(super) ahead: VecDeque<(u64, u64)>,
+    /// All runs in frames of lower numbers were taken, and so many of that frame itself. Can be found out again, from
+    /// what was passed on.
+    pub(super) scanned: (u64, usize),
+    /// How many slabs had ended, and how many were there, when ends were told last.
+    pub(super) ends_told: Option<(u64, usize)>,
 }
 
 /// Cursors that have come equally far.
@@ -100,6 +105,8 @@ impl ExportCursor {
             begin_ns: wall_ns,
             slices: HashMap::new(),
             ahead: VecDeque::new(),
+            scanned: (0, 0),
+            ends_told: None,
         }
     }
 
@@ -186,6 +193,8 @@ impl ExportCursor {
             begin_ns: head.begin_ns.get(),
             slices: records.iter().map(|record| record.parts(head.tier)).collect(),
             ahead: VecDeque::new(),
+            scanned: (0, 0),
+            ends_told: None,
         })
     }
 

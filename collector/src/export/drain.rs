@@ -47,8 +47,10 @@ impl Collector {
         if drain.is_caught_up {
             self.drain_memory(cursor, rows_max, &mut drain);
         }
-        if drain.is_caught_up && self.has_seen_bus() {
+        let ends = Some((self.end_count(), self.slabs().count()));
+        if drain.is_caught_up && self.has_seen_bus() && cursor.ends_told != ends {
             self.tell_ends(cursor, &mut drain);
+            cursor.ends_told = ends;
         }
         cursor.forget_passed(|progress| progress.is_ended);
         drain
@@ -144,8 +146,7 @@ impl ExportCursor {
     fn drain_archive(&mut self, archives: &Archives, rows_max: usize) -> Drain {
         let mut drain = Drain::default();
         self.look_ahead(archives, &mut drain);
-        let durable_below = archives.durable_below(self.tier);
-        for frame in archives.frames_from(self.tier, self.passed) {
+        for frame in archives.frames_from(self.tier, self.scanned.0) {
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(error) => {
@@ -153,16 +154,26 @@ impl ExportCursor {
                     continue;
                 }
             };
-            for stored in &frame.runs {
+            let taken = if frame.number == self.scanned.0 {
+                self.scanned.1
+            } else {
+                0
+            };
+            self.scanned = (frame.number, taken);
+            for stored in frame.runs.iter().skip(taken) {
                 if drain.rows() >= rows_max {
                     return drain;
                 }
                 self.take_stored(archives, stored, frame.number, &mut drain);
+                self.scanned.1 += 1;
             }
-            if frame.number < durable_below {
-                self.passed = frame.number + 1;
+            if frame.is_written {
+                self.scanned = (frame.number + 1, 0);
             }
         }
+        self.passed = self
+            .passed
+            .max(self.scanned.0.min(archives.durable_below(self.tier)));
         drain.is_caught_up = true;
         drain
     }
@@ -246,7 +257,7 @@ impl ExportCursor {
         let id = archives.archive_id(self.tier);
         if self.archive_id != id {
             // A store that was made anew counts from 0.
-            (self.archive_id, self.passed) = (id, 0);
+            (self.archive_id, self.passed, self.scanned) = (id, 0, (0, 0));
             self.ahead.clear();
         }
         let oldest = archives.oldest_frame(self.tier).unwrap_or(0);
@@ -258,6 +269,7 @@ impl ExportCursor {
             self.ahead.pop_front();
         }
         self.passed = self.passed.max(oldest);
+        self.scanned = self.scanned.max((self.passed, 0));
         let next = self.ahead.back().map_or(self.passed, |(number, _)| number + 1);
         for frame in archives.frames_from(self.tier, next).filter_map(Result::ok) {
             if frame.is_written {
