@@ -46,6 +46,8 @@ pub struct ExportCursor {
     /// All runs in frames of lower numbers were taken, and so many of that frame itself. Can be found out again, from
     /// what was passed on.
     pub(super) scanned: (u64, usize),
+    /// The slab at which the last drain stopped, counted in their order.
+    pub(super) next_slab: usize,
     /// How many slabs had ended, and how many were there, when ends were told last.
     pub(super) ends_told: Option<(u64, usize)>,
 }
@@ -106,6 +108,7 @@ impl ExportCursor {
             slices: HashMap::new(),
             ahead: VecDeque::new(),
             scanned: (0, 0),
+            next_slab: 0,
             ends_told: None,
         }
     }
@@ -194,6 +197,7 @@ impl ExportCursor {
             slices: records.iter().map(|record| record.parts(head.tier)).collect(),
             ahead: VecDeque::new(),
             scanned: (0, 0),
+            next_slab: 0,
             ends_told: None,
         })
     }

@@ -58,9 +58,13 @@ impl Collector {
 
     fn drain_memory(&self, cursor: &mut ExportCursor, rows_max: usize, drain: &mut Drain) {
         let tier = cursor.tier();
-        for (slab, tracked) in self.slabs() {
+        // From where the last one stopped, once around.
+        let start = cursor.next_slab;
+        let slabs = self.slabs().enumerate();
+        let (before, behind) = (slabs.take(start), self.slabs().enumerate().skip(start));
+        for (index, (slab, tracked)) in behind.chain(before) {
             if drain.rows() >= rows_max {
-                drain.is_caught_up = false;
+                (cursor.next_slab, drain.is_caught_up) = (index, false);
                 return;
             }
             if tier == 0 {

@@ -26,7 +26,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
 
 /// Rows that are drained at once, under the collector's lock.
-const DRAIN_ROWS: usize = 1_024;
+const DRAIN_ROWS: usize = 256;
 
 /// Rows that wait in lanes before no more are drained: a backlog stays where it is, in the archive.
 const WAITING_ROWS_MAX: usize = 8_192;
