@@ -1,5 +1,6 @@
 //! The command line, and what it builds.
 
+use crate::boot::{self, Linux};
 use crate::devices::Console;
 use crate::ending::Ending;
 use crate::error::Error;
@@ -48,6 +49,9 @@ pub struct Cli {
     guest: GuestArgs,
 
     #[command(flatten)]
+    linux: LinuxArgs,
+
+    #[command(flatten)]
     toy: ToyArgs,
 }
 
@@ -57,6 +61,22 @@ struct GuestArgs {
     /// Run the toy guest: a burst of port accesses, accesses to the block device, idleness, and again
     #[arg(long)]
     toy: bool,
+
+    /// Boot this Linux kernel, a bzImage
+    #[arg(long, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Linux")]
+struct LinuxArgs {
+    /// Its initramfs
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    initramfs: Option<PathBuf>,
+
+    /// Its command line
+    #[arg(long, value_name = "TEXT", requires = "kernel", default_value = boot::DEFAULT_COMMAND_LINE)]
+    cmdline: String,
 }
 
 #[derive(Debug, Args)]
@@ -114,7 +134,7 @@ impl Cli {
             return Err(Error::MemoryTooSmall {
                 given_mib: self.memory,
                 needed_mib: toy::MEMORY_MIN_MIB,
-                guest: "the toy guest",
+                guest: "any guest",
             });
         }
         let mut machine = Machine::new(self.machine(), self.metrics()?, console()?)?;
@@ -123,14 +143,29 @@ impl Cli {
             machine.subscribe(Box::new(deadline));
         }
         let memory = machine.vm().memory.clone();
-        let entry = self.toy.toy().load(&memory)?;
-        let raw_mode = RawMode::enter(self.guest.toy)?;
+        let linux = self.linux();
+        let entry = match &linux {
+            Some(linux) => linux.load(&memory, self.cpus, &[])?,
+            None => self.toy.toy().load(&memory)?,
+        };
+        // The toy guest reads nothing: Ctrl-C is for the VMM.
+        let raw_mode = RawMode::enter(linux.is_none())?;
         let ended = machine.run(entry);
         drop(raw_mode);
         let ending = ended?;
-        eprintln!("rondo-vmm: toy guest: {}", Toy::ledger(&memory)?);
+        if linux.is_none() {
+            eprintln!("rondo-vmm: toy guest: {}", Toy::ledger(&memory)?);
+        }
         eprintln!("rondo-vmm: {ending}");
         Ok(ending)
+    }
+
+    fn linux(&self) -> Option<Linux> {
+        Some(Linux {
+            kernel: self.guest.kernel.clone()?,
+            initramfs: self.linux.initramfs.clone(),
+            command_line: self.linux.cmdline.clone(),
+        })
     }
 
     fn machine(&self) -> MachineConfig {

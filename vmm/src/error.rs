@@ -63,6 +63,18 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// Some other file.
+    #[error("{0} is not a Linux kernel; give a bzImage (on Debian, /boot/vmlinuz-…) with --kernel")]
+    NotAKernel(PathBuf),
+    /// A kernel for other processors.
+    #[error("{0} is a kernel without a 64-bit entry point; give one for x86-64 with --kernel")]
+    Kernel32(PathBuf),
+    /// Longer than the kernel takes, or with characters that it does not take.
+    #[error("the kernel takes a command line of one line and up to {0} bytes; shorten --cmdline")]
+    CommandLine(u32),
+    /// The tables that describe them do not fit.
+    #[error("the description of the machine is too large; give it fewer devices")]
+    TooManyDevices,
     /// It does not fit, or lies outside of memory.
     #[error("cannot write {what} to guest memory")]
     GuestMemory {

@@ -14,6 +14,7 @@
 //! vCPU threads is a subscriber that [`Machine::subscribe`] puts into the event loop, or a thread of its own.
 #![deny(unsafe_code)]
 
+pub mod boot;
 pub mod cli;
 pub mod cpu;
 pub mod devices;
