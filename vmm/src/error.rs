@@ -103,7 +103,7 @@ pub enum Error {
     #[error("cannot register the metrics")]
     Register(#[from] rondo_writer::RegisterError),
     /// An instance name that the bus does not take, or another reason why there can be no slab at all.
-    #[error("cannot set up the metrics")]
+    #[error("cannot set up the metrics; see --instance and --bus")]
     Metrics(#[from] rondo_writer::CreateError),
 }
 

@@ -13,6 +13,7 @@ use crate::seccomp;
 use crate::threads::VcpuThreads;
 use crate::vcpu::Vcpu;
 use crate::vm::Vm;
+use kvm_ioctls::IoEventAddress;
 use std::cell::RefCell;
 use std::ops::Range;
 use std::rc::Rc;
@@ -41,7 +42,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine with a serial port that writes to `console`, and no guest.
+    /// A machine with a serial port that writes to `console`, and no guest. From now on the signals that end a
+    /// process end the machine when it runs, and are put off until then.
     ///
     /// # Errors
     /// See [`Error`].
@@ -55,12 +57,12 @@ impl Machine {
             });
         }
         let end = Arc::new(EndRequest::new().map_err(Error::system("create an event"))?);
-        let serial = SerialDevice::new(console, metrics.milestones().clone())?;
+        let serial = SerialDevice::new(console, metrics.milestones().clone(), end.clone())?;
         let this = Self {
             config,
             devices: Devices::new(serial, end.clone()),
             vm,
-            subscribers: Vec::new(),
+            subscribers: vec![Box::new(Signals::new(end.clone())?)],
             metrics,
             end,
         };
@@ -100,6 +102,18 @@ impl Machine {
             .fd
             .register_irqfd(event, gsi)
             .map_err(Error::kvm("connect an interrupt"))
+    }
+
+    /// Makes a 32-bit write of `value` at `address` signal an event in place of an exit: how a device is told that
+    /// a queue has work, without holding the guest up.
+    ///
+    /// # Errors
+    /// [`Error::Kvm`].
+    pub fn connect_doorbell(&self, event: &EventFd, address: u64, value: u32) -> Result<(), Error> {
+        self.vm
+            .fd
+            .register_ioevent(event, &IoEventAddress::Mmio(address), value)
+            .map_err(Error::kvm("connect a doorbell"))
     }
 
     /// Puts something into the event loop.
@@ -143,7 +157,6 @@ impl Machine {
         }
 
         let mut events = EventLoop::new(end.clone())?;
-        events.add(Box::new(Signals::new(end.clone())?));
         events.add(Box::new(ConsoleInput::new(devices, end.clone())));
         for subscriber in subscribers {
             events.add(subscriber);

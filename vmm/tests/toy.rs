@@ -4,6 +4,10 @@
 mod common;
 
 use common::{has_kvm, run};
+use rondo_vmm::metrics::{MetricsConfig, VmMetrics};
+use rondo_vmm::toy::Toy;
+use rondo_vmm::{Ending, Machine, MachineConfig, layout};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 const BANNER: &str = "rondo toy guest\n";
 const ROUND: &str = "burst\ndisk\nidle\n";
@@ -176,4 +180,45 @@ fn every_vcpu_has_series_of_its_own() {
         assert_eq!(run.recorded.exits(vcpu, "io_in"), 0);
         assert_eq!(run.recorded.exits(vcpu, "io_out"), 0);
     }
+}
+
+/// What a virtio device is told without an exit: the kernel takes the write, and the event counts it.
+#[test]
+fn a_doorbell_takes_no_exit() {
+    if !has_kvm("a_doorbell_takes_no_exit") {
+        return;
+    }
+    let bus = common::bus();
+    let (metrics, refused) = VmMetrics::create(&MetricsConfig {
+        instance: "vm-1".into(),
+        bus: Some(bus.path().to_owned()),
+        cpus: 1,
+        device_series: (0, 0),
+    })
+    .unwrap();
+    assert!(refused.is_none());
+    let config = MachineConfig {
+        memory_mib: 2,
+        cpus: 1,
+        // The filter would stay on this thread.
+        seccomp: false,
+    };
+    let machine = Machine::new(config, metrics, Box::new(std::io::sink())).unwrap();
+    let doorbell = EventFd::new(EFD_NONBLOCK).unwrap();
+    // Nobody answers at the device's address, so what the toy guest reads there, and writes, is all ones.
+    let notify = layout::VIRTIO_BLOCK + 0x50;
+    machine.connect_doorbell(&doorbell, notify, u32::MAX).unwrap();
+    let toy = Toy {
+        rounds: Some(1),
+        burst_accesses: 5,
+        disk_accesses: 90,
+        idle_ticks: 1,
+        ..Toy::default()
+    };
+    let entry = toy.load(&machine.vm().memory).unwrap();
+    assert_eq!(machine.run(entry).unwrap(), Ending::PowerOff);
+    assert_eq!(doorbell.read().unwrap(), 90);
+    let recorded = common::Recorded::read(bus.path());
+    assert_eq!(recorded.exits("0", "mmio_read"), 90);
+    assert_eq!(recorded.exits("0", "mmio_write"), 0);
 }

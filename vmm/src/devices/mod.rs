@@ -131,8 +131,9 @@ mod tests {
     }
 
     fn devices() -> Devices {
-        let serial = SerialDevice::new(Box::new(std::io::sink()), Arc::default()).unwrap();
-        Devices::new(serial, Arc::new(EndRequest::new().unwrap()))
+        let end = Arc::new(EndRequest::new().unwrap());
+        let serial = SerialDevice::new(Box::new(std::io::sink()), Arc::default(), end.clone()).unwrap();
+        Devices::new(serial, end)
     }
 
     #[test]

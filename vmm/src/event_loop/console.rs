@@ -26,7 +26,17 @@ pub struct ConsoleInput {
     end: Arc<EndRequest>,
     pending: VecDeque<u8>,
     keys: Keys,
-    is_watched: bool,
+    input: Input,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// Waited for.
+    Watched,
+    /// Not now: too much of it is pending.
+    Paused,
+    /// There will be no more.
+    Ended,
 }
 
 impl ConsoleInput {
@@ -38,21 +48,17 @@ impl ConsoleInput {
             end,
             pending: VecDeque::new(),
             keys: Keys::default(),
-            is_watched: false,
+            input: Input::Ended,
         }
     }
 
-    fn events(&self) -> Events {
-        Events::with_data(&self.stdin, INPUT, EventSet::IN)
-    }
-
-    /// Takes what there is. `false` at its end.
+    /// Takes what there is; says whether that was the end.
     fn read(&mut self) -> bool {
         let mut bytes = [0; 256];
         let room = PENDING_MAX.saturating_sub(self.pending.len()).min(bytes.len());
         // Not through `Stdin`'s buffer, in which input could wait unseen.
         match nix::unistd::read(self.stdin.as_fd(), &mut bytes[..room]) {
-            Ok(0) => false,
+            Ok(0) => return true,
             Ok(length) => {
                 for byte in &bytes[..length] {
                     match self.keys.press(*byte) {
@@ -61,19 +67,22 @@ impl ConsoleInput {
                         Key::Nothing => {}
                     }
                 }
-                true
             }
-            Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => true,
-            Err(_) => false,
+            Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => {}
+            Err(_) => return true,
         }
+        false
     }
 
-    fn type_pending(&mut self) {
-        let serial = self.devices.serial();
-        let count = serial.input_room().min(self.pending.len());
-        if count > 0 {
-            let bytes: Vec<u8> = self.pending.drain(..count).collect();
-            serial.type_in(&bytes);
+    fn watch_input(&mut self, ops: &mut EventOps<'_>, wanted: Input) {
+        let events = Events::with_data(&self.stdin, INPUT, EventSet::IN);
+        let is_changed = match (self.input, wanted) {
+            (Input::Watched, Input::Paused | Input::Ended) => ops.remove(events).is_ok(),
+            (Input::Paused, Input::Watched) => ops.add(events).is_ok(),
+            _ => false,
+        };
+        if is_changed {
+            self.input = wanted;
         }
     }
 }
@@ -82,25 +91,19 @@ impl MutEventSubscriber for ConsoleInput {
     fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
         if events.data() == ROOM {
             let _ = self.devices.serial().room().read();
-        } else if !self.read() {
-            self.is_watched = false;
-            let _ = ops.remove(self.events());
-            // Never again: an input that ended, ends again at once.
-            let _ = ops.remove(Events::empty(self.devices.serial().room()));
+        } else if self.read() {
+            self.watch_input(ops, Input::Ended);
         }
-        self.type_pending();
-        let has_room = self.pending.len() < PENDING_MAX;
-        if self.is_watched && !has_room {
-            self.is_watched = ops.remove(self.events()).is_err();
-        } else if !self.is_watched && has_room && events.data() == ROOM {
-            self.is_watched = ops.add(self.events()).is_ok();
-        }
+        self.devices.serial().type_in(&mut self.pending);
+        let is_full = self.pending.len() >= PENDING_MAX;
+        self.watch_input(ops, if is_full { Input::Paused } else { Input::Watched });
     }
 
     fn init(&mut self, ops: &mut EventOps<'_>) {
+        let events = Events::with_data(&self.stdin, INPUT, EventSet::IN);
         // A regular file is refused, and that is no reason to end.
-        self.is_watched = ops.add(self.events()).is_ok();
-        if self.is_watched {
+        if ops.add(events).is_ok() {
+            self.input = Input::Watched;
             let room = Events::with_data(self.devices.serial().room(), ROOM, EventSet::IN);
             super::watch(ops, room, &self.end);
         }
@@ -139,8 +142,10 @@ mod tests {
 
     #[test]
     fn only_an_x_after_ctrl_a_quits() {
-        let mut keys = Keys::default();
-        let mut press = |bytes: &[u8]| bytes.iter().map(|b| keys.press(*b)).collect::<Vec<_>>();
+        let press = |bytes: &[u8]| {
+            let mut keys = Keys::default();
+            bytes.iter().map(|byte| keys.press(*byte)).collect::<Vec<_>>()
+        };
         assert_eq!(press(b"x"), [Key::Type(b'x')]);
         assert_eq!(press(b"\x01\x01x"), [Key::Nothing, Key::Type(1), Key::Type(b'x')]);
         assert_eq!(press(b"\x01bx"), [Key::Nothing, Key::Type(b'b'), Key::Type(b'x')]);

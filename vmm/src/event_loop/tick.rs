@@ -1,7 +1,7 @@
 //! The tick of the metrics: an absolute timer at the instants that the writer asks for.
 
 use super::watch;
-use crate::ending::EndRequest;
+use crate::ending::{EndRequest, Ending};
 use crate::error::Error;
 use crate::metrics::VmMetrics;
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
@@ -45,11 +45,11 @@ impl Tick {
     }
 
     fn arm(&mut self) -> nix::Result<()> {
-        self.due = self.metrics.next_tick();
-        // A time that is past fires at once, but zero would switch the timer off.
-        let due = TimeSpec::from_duration(self.due.max(Duration::from_nanos(1)));
-        self.timer
-            .set(Expiration::OneShot(due), TimerSetTimeFlags::TFD_TIMER_ABSTIME)
+        // The present interval has no tick yet if this is past, as it is when the machine starts. The timer then
+        // fires at once, and is late from now on only.
+        self.due = self.metrics.next_tick().max(monotonic());
+        let due = Expiration::OneShot(TimeSpec::from_duration(self.due));
+        self.timer.set(due, TimerSetTimeFlags::TFD_TIMER_ABSTIME)
     }
 }
 
@@ -58,8 +58,10 @@ impl MutEventSubscriber for Tick {
         // Not yet due, if the wait says so: then the timer is still set.
         if self.timer.wait().is_ok() {
             self.metrics.tick(monotonic().saturating_sub(self.due));
-            // The first tick of an interval may be due before the loop started; that one is not late.
-            let _ = self.arm();
+            if let Err(error) = self.arm() {
+                self.end
+                    .ask(Ending::Failed(format!("cannot set the tick's timer: {error}")));
+            }
         }
     }
 

@@ -1,10 +1,10 @@
 //! The kernel's counters of a vCPU that are recorded, where the kernel has them.
 
 use crate::kernel_stats::{KernelStats, Stat};
-use rondo_writer::{RegisterError, SeriesHandle, Writer};
+use rondo_writer::{RegisterError, SeriesHandle, Unit, Writer};
 
 /// The kernel's name, and what it counts.
-const WANTED: [(&str, &str); 8] = [
+const WANTED: [(&str, &str); 9] = [
     ("exits", "Exits from the guest to the kernel or the VMM."),
     ("halt_exits", "Halts of the guest."),
     ("halt_attempted_poll", "Halts for whose end the kernel polled."),
@@ -13,6 +13,10 @@ const WANTED: [(&str, &str); 8] = [
         "Halts that ended while the kernel polled.",
     ),
     ("halt_wakeup", "Halts that ended after the thread had slept."),
+    (
+        "halt_wait_ns",
+        "Time that the thread slept in halts of the guest.",
+    ),
     ("irq_injections", "Interrupts given to the guest."),
     ("pf_taken", "Page faults of the guest that the kernel handled."),
     ("tlb_flush", "Flushes of the guest's translations."),
@@ -39,6 +43,10 @@ impl KernelSeries {
                 continue;
             };
             let counter = writer.counter(&format!("kvm_{name}_total")).help(help);
+            let counter = match (stat.is_time, stat.exponent) {
+                (true, -9) => counter.unit(Unit::Nanoseconds),
+                _ => counter,
+            };
             series.push((counter.label("vcpu", &vcpu).held()?, stat.clone()));
         }
         Ok(Self { stats, series })

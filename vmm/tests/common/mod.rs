@@ -9,6 +9,8 @@
 #[path = "../../../tests/src/skip.rs"]
 mod skip;
 
+pub use skip::skip;
+
 use rondo_reader::{Limits, Point, PointValue, Series, Slab, View};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ pub fn has_kvm(test: &str) -> bool {
     match kvm_ioctls::Kvm::new() {
         Ok(_) => true,
         Err(error) => {
-            skip::skip(test, &format!("/dev/kvm cannot be opened: {error}"));
+            skip(test, &format!("/dev/kvm cannot be opened: {error}"));
             false
         }
     }
