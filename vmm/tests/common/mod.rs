@@ -104,7 +104,11 @@ pub struct Recorded {
 impl Recorded {
     /// The only slab on a bus.
     pub fn read(bus: &Path) -> Self {
-        let slab = Slab::open(slab_path(bus), &Limits::default()).unwrap();
+        Self::open(&slab_path(bus))
+    }
+
+    pub fn open(path: &Path) -> Self {
+        let slab = Slab::open(path, &Limits::default()).unwrap();
         let view = slab.view().unwrap();
         Self { slab, view }
     }
