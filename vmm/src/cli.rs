@@ -29,7 +29,7 @@ pub struct Cli {
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=254))]
     cpus: u32,
 
-    /// Name of the machine on the bus [default: vmm-<process id>]
+    /// Name of the machine on the bus [default: vmm- and the process id]
     #[arg(long, value_name = "NAME")]
     instance: Option<String>,
 
@@ -120,6 +120,7 @@ impl ToyArgs {
             disk_ticks,
             idle_ticks: self.toy_idle,
             finish: self.toy_finish,
+            ..default
         }
     }
 }

@@ -46,7 +46,8 @@ impl Vcpu {
 }
 
 /// Does what the guest waits for, and says whether it was the last.
-fn handle(devices: &Devices, exit: Result<VcpuExit<'_>, kvm_ioctls::Error>, vcpu: u32) -> Option<Ending> {
+#[inline]
+pub fn handle(devices: &Devices, exit: Result<VcpuExit<'_>, kvm_ioctls::Error>, vcpu: u32) -> Option<Ending> {
     match exit {
         Ok(VcpuExit::IoOut(port, data)) => devices.write_port(port, data),
         Ok(VcpuExit::IoIn(port, data)) => devices.read_port(port, data),

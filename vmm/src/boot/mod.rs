@@ -1,8 +1,8 @@
 //! Loads a Linux kernel and says to it what a boot loader and a firmware would.
 //!
 //! A stock bzImage, entered by its 64-bit boot protocol (Linux `Documentation/x86/boot.rst`): no firmware runs.
-//! What firmware would have left behind is the memory map and the command line in the [`params`], and the
-//! machine's description in the [`acpi`] tables.
+//! What firmware would have left behind is the memory map and the command line in the boot parameters, and the
+//! machine's description in the ACPI tables.
 
 mod acpi;
 mod image;

@@ -34,7 +34,8 @@ pub struct Devices {
 }
 
 impl Devices {
-    pub(crate) fn new(serial: SerialDevice, end: Arc<EndRequest>) -> Self {
+    /// The devices of every machine: a serial port, and the ports that ask `end` for power-off and restart.
+    pub fn new(serial: SerialDevice, end: Arc<EndRequest>) -> Self {
         Self {
             serial,
             mmio: Vec::new(),

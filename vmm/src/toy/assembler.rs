@@ -129,13 +129,13 @@ instructions! {
     // 32-bit constants; the upper halves become 0.
     mov_eax(constant: value) = 0xb8;
     mov_ebx(constant: value) = 0xbb;
-    mov_ecx(constant: value) = 0xb9;
     mov_edx(constant: value) = 0xba;
     mov_esi(place: label) = 0xbe;
     // Registers of devices, from RBX.
     mov_eax_rbx(offset: value) = 0x8b 0x83;
     mov_rbx_eax(offset: value) = 0x89 0x83;
     // 64-bit words in memory.
+    mov_rcx_m(at: address) = 0x48 0x8b 0x0c 0x25;
     mov_rax_m(at: address) = 0x48 0x8b 0x04 0x25;
     cmp_rax_m(at: address) = 0x48 0x3b 0x04 0x25;
     inc_m(at: address) = 0x48 0xff 0x04 0x25;

@@ -1,7 +1,7 @@
 //! The toy guest: some hundred bytes of machine code that need no kernel image.
 //!
 //! It runs on every /dev/kvm, also on one that emulates, and does what is known exactly: that is what it is
-//! for. See [`program`] for what it does.
+//! for. What it does stands at the top of `program.rs`.
 
 mod assembler;
 mod program;
@@ -46,6 +46,8 @@ pub struct Toy {
     pub disk_ticks: u64,
     /// Timer interrupts in an idle phase.
     pub idle_ticks: u64,
+    /// Turns of an empty loop after each pair of accesses in a burst; 0 counts as 1.
+    pub arithmetic: u64,
     /// How it ends.
     pub finish: Finish,
 }
@@ -60,6 +62,7 @@ impl Default for Toy {
             disk_accesses: u64::MAX,
             disk_ticks: 300,
             idle_ticks: 300,
+            arithmetic: 50,
             finish: Finish::PowerOff,
         }
     }
@@ -106,6 +109,7 @@ impl Toy {
             (Parameter::DiskAccesses, self.disk_accesses),
             (Parameter::DiskTicks, self.disk_ticks),
             (Parameter::IdleTicks, self.idle_ticks),
+            (Parameter::Arithmetic, self.arithmetic.max(1)),
         ] {
             // A sum of ticks must not overflow.
             let value = match parameter {

@@ -31,8 +31,6 @@ const SERIAL_LINE_STATUS: u16 = SERIAL_PORT + 5;
 /// Magic number and doorbell of a virtio device.
 const VIRTIO_MAGIC: u32 = 0;
 const VIRTIO_QUEUE_NOTIFY: u32 = 0x50;
-/// Turns of an empty loop between two accesses of a burst.
-const ARITHMETIC: u32 = 50;
 
 /// Registers of the local APIC: end of interrupt, spurious vector, timer vector, initial count, divisor.
 const APIC_END: u32 = 0xb0;
@@ -59,6 +57,8 @@ pub enum Parameter {
     DiskTicks,
     /// Timer interrupts in an idle phase.
     IdleTicks,
+    /// Turns of an empty loop, at least 1, after each pair of accesses of a burst.
+    Arithmetic,
 }
 
 impl Parameter {
@@ -118,7 +118,7 @@ pub fn assemble(finish: Finish) -> Option<(Vec<u8>, u32)> {
             code.mov_edx(u32::from(SERIAL_LINE_STATUS));
             code.in_al_dx();
             code.inc_m(Entry::IoIn.address());
-            code.mov_ecx(ARITHMETIC);
+            code.mov_rcx_m(Parameter::Arithmetic.address());
             let again = code.bound();
             code.dec_rcx();
             code.jnz(again);
