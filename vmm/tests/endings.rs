@@ -156,6 +156,7 @@ fn a_console_that_nobody_reads_does_not_keep_the_vmm_alive() {
     nix::fcntl::fcntl(&writer, nix::fcntl::FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
     let rounds = ["--toy-burst", "0", "--toy-disk", "0", "--toy-idle", "0"];
     let mut child = vmm(bus.path(), &rounds)
+        .args(["--seconds", "30"])
         .stdout(writer)
         .stderr(std::process::Stdio::piped())
         .spawn()

@@ -75,9 +75,10 @@ pub fn run(arguments: &[&str]) -> Run {
     }
 }
 
-/// Starts it, with its output thrown away.
+/// Starts it, with its output thrown away. It ends by itself when the test fails and leaves it alone.
 pub fn start(bus: &Path, arguments: &[&str]) -> Child {
     vmm(bus, arguments)
+        .args(["--seconds", "30"])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
