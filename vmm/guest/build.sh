@@ -1,0 +1,50 @@
+#!/bin/sh
+# Makes a Linux guest: a stock kernel, its modules, and an initramfs with a workload.
+#
+#   vmm/guest/build.sh [DIRECTORY]        (default: target/guest)
+#
+# Everything comes from packages of Debian's (linux-image-cloud-amd64, busybox-static), which are downloaded and
+# unpacked, not installed: no root needed. What is there already is not made again.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+out=${1:-$here/../../target/guest}
+mkdir -p "$out/packages"
+out=$(cd "$out" && pwd)
+
+# Unpacks a package into a directory of that name.
+fetch() {
+    [ -d "$out/packages/$1" ] && return
+    partial="$out/packages/$1.partial"
+    rm -rf "$partial" && mkdir "$partial"
+    (cd "$partial" && apt-get download -qq -o APT::Sandbox::User=root "$1" >/dev/null)
+    dpkg-deb -x "$partial"/*.deb "$partial"
+    rm "$partial"/*.deb
+    mv "$partial" "$out/packages/$1"
+}
+
+# The package of that name only says which version is the newest.
+kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+[ -n "$kernel" ] || { echo "no linux-image-cloud-amd64 in the package lists; run apt-get update" >&2; exit 1; }
+fetch "$kernel"
+fetch busybox-static
+cp "$out/packages/$kernel"/boot/vmlinuz-* "$out/vmlinuz"
+cp "$out/packages/busybox-static/bin/busybox" "$out/busybox"
+
+# For the guest: its disk's driver. For the machine around it, where there is one: KVM.
+modules="$out/packages/$kernel/lib/modules"
+mkdir -p "$out/modules"
+for module in virtio virtio_ring virtio_mmio virtio_blk irqbypass ccp kvm kvm-amd; do
+    find "$modules" -name "$module.ko" -exec cp {} "$out/modules/" \;
+done
+
+root=$(mktemp -d)
+trap 'rm -rf "$root"' EXIT
+mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/modules"
+cp "$out/busybox" "$root/bin/busybox"
+cp "$here/init" "$root/init"
+chmod +x "$root/init"
+for module in virtio_ring virtio virtio_mmio virtio_blk; do
+    [ -f "$out/modules/$module.ko" ] && cp "$out/modules/$module.ko" "$root/modules/"
+done
+(cd "$root" && find . | "$out/busybox" cpio -o -H newc 2>/dev/null | gzip -1) >"$out/initramfs.partial"
+mv "$out/initramfs.partial" "$out/initramfs"

@@ -1,0 +1,49 @@
+//! Signals that end the VMM, read like any other event: no handler, nothing to race with.
+
+use super::watch;
+use crate::ending::{EndRequest, Ending};
+use crate::error::Error;
+use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+/// What asks a process to end.
+const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// Asks for the end when a signal comes.
+pub struct Signals {
+    fd: SignalFd,
+    end: Arc<EndRequest>,
+}
+
+impl Signals {
+    /// Takes these signals away from this thread and the threads that it starts from now on.
+    ///
+    /// # Errors
+    /// [`Error::System`].
+    pub fn new(end: Arc<EndRequest>) -> Result<Self, Error> {
+        let mask: SigSet = ENDING.into_iter().collect();
+        let create = || -> nix::Result<SignalFd> {
+            mask.thread_block()?;
+            SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
+        };
+        let fd = create().map_err(Error::system("take signals"))?;
+        Ok(Self { fd, end })
+    }
+}
+
+impl MutEventSubscriber for Signals {
+    fn process(&mut self, _: Events, _: &mut EventOps<'_>) {
+        if let Ok(Some(signal)) = self.fd.read_signal() {
+            let number = signal.ssi_signo.cast_signed();
+            let name = Signal::try_from(number).map_or("a signal", Signal::as_str);
+            self.end.ask(Ending::Signal(name.to_owned()));
+        }
+    }
+
+    fn init(&mut self, ops: &mut EventOps<'_>) {
+        watch(ops, Events::new_raw(self.fd.as_raw_fd(), EventSet::IN), &self.end);
+    }
+}

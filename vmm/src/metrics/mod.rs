@@ -1,0 +1,190 @@
+//! What the VMM records: the handles, by the threads that have them.
+//!
+//! | thread | handle | series |
+//! |---|---|---|
+//! | each vCPU | [`VcpuMetrics`] | exits by reason, time in the guest, time to handle an exit |
+//! | event loop | [`VmMetrics`] | the tick's own, the process's, each vCPU thread's CPU time, the kernel's counters, milestones |
+//!
+//! Everything is registered before the first instruction of the guest; afterwards a record is a few stores.
+//! A device gets handles of its own from [`VmMetrics::writer`] before it moves to its thread.
+
+mod kernel;
+mod milestones;
+mod process;
+mod vcpu;
+
+pub use milestones::{Milestone, Milestones};
+pub use vcpu::VcpuMetrics;
+
+use crate::error::Error;
+use crate::kernel_stats::KernelStats;
+use kernel::KernelSeries;
+use process::ProcessSeries;
+use rondo_writer::{CreateError, Distribution, RegisterError, SchemaConfig, SeriesHandle, Unit, Writer};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the metrics go.
+#[derive(Debug, Clone)]
+pub struct MetricsConfig {
+    /// Name of the machine on the bus.
+    pub instance: String,
+    /// The bus directory; the writer's default if there is none.
+    pub bus: Option<PathBuf>,
+    /// vCPUs to have room for.
+    pub cpus: u32,
+    /// Gauges and counters, and distributions and histograms, of devices to have room for.
+    pub device_series: (u32, u32),
+}
+
+/// The event loop's metrics, and the writer of all.
+pub struct VmMetrics {
+    writer: Writer,
+    milestones: Arc<Milestones>,
+    milestone_series: [SeriesHandle; 3],
+    process: ProcessSeries,
+    kernel: Vec<KernelSeries>,
+    cpu_times: Vec<(SeriesHandle, File)>,
+    tick_lateness: Distribution,
+    missed_ticks: SeriesHandle,
+    missed_count: u64,
+}
+
+impl VmMetrics {
+    /// Creates the machine's slab, or one that nobody sees if the bus refuses: a VMM runs on without
+    /// metrics. The bus's reason is the second value.
+    ///
+    /// # Errors
+    /// [`Error::Metrics`] for a name that can be on no bus; [`Error::Register`] for a mistake of ours.
+    pub fn create(config: &MetricsConfig) -> Result<(Self, Option<CreateError>), Error> {
+        let mut builder = Writer::builder(&config.instance).schema(schema(config));
+        if let Some(bus) = &config.bus {
+            builder = builder.bus(bus);
+        }
+        let (writer, refused) = match builder.clone().create() {
+            Ok(writer) => (writer, None),
+            Err(refused) => (builder.create_private()?, Some(refused)),
+        };
+        Ok((Self::register(writer)?, refused))
+    }
+
+    fn register(mut writer: Writer) -> Result<Self, RegisterError> {
+        let milestones = Arc::new(Milestones::default());
+        let milestone_series = milestones::register(&mut writer)?;
+        Ok(Self {
+            milestone_series,
+            milestones,
+            process: ProcessSeries::register(&mut writer)?,
+            kernel: Vec::new(),
+            cpu_times: Vec::new(),
+            tick_lateness: writer
+                .distribution("vmm_tick_lateness_ns")
+                .unit(Unit::Nanoseconds)
+                .help("How long after its time the event loop's tick came.")
+                .owned()?,
+            missed_ticks: writer
+                .counter("vmm_missed_ticks_total")
+                .help("Intervals that went by without a tick.")
+                .held()?,
+            missed_count: 0,
+            writer,
+        })
+    }
+
+    /// For devices that register series of their own.
+    pub fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
+    }
+
+    /// When the guest first did what.
+    pub fn milestones(&self) -> &Arc<Milestones> {
+        &self.milestones
+    }
+
+    /// The handles of a vCPU's thread.
+    ///
+    /// # Errors
+    /// There is no room; see [`MetricsConfig::cpus`].
+    pub fn vcpu(&mut self, index: u32) -> Result<VcpuMetrics, RegisterError> {
+        VcpuMetrics::register(&mut self.writer, index, self.milestones.clone())
+    }
+
+    /// Records the kernel's counters of a vCPU from now on.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn add_kernel_stats(&mut self, vcpu: u32, stats: KernelStats) -> Result<(), RegisterError> {
+        let series = KernelSeries::register(&mut self.writer, vcpu, stats)?;
+        self.kernel.push(series);
+        Ok(())
+    }
+
+    /// Records a vCPU thread's CPU time from now on, out of its `/proc/…/schedstat`.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn add_cpu_time(&mut self, vcpu: u32, schedstat: File) -> Result<(), RegisterError> {
+        let series = process::register_cpu_time(&mut self.writer, vcpu)?;
+        self.cpu_times.push((series, schedstat));
+        Ok(())
+    }
+
+    /// When [`Self::tick`] is due, on CLOCK_MONOTONIC.
+    pub fn next_tick(&self) -> Duration {
+        self.writer.next_tick()
+    }
+
+    /// Once in each interval: moves the slab on, and records what only the event loop knows. A few system
+    /// calls on files that are open already; `lateness` after its time.
+    pub fn tick(&mut self, lateness: Duration) {
+        self.move_on();
+        self.tick_lateness
+            .record_at(self.writer.ticked_ns(), lateness.as_nanos() as f64);
+    }
+
+    fn move_on(&mut self) {
+        let before = self.writer.ticked_ns();
+        self.writer.tick();
+        let now = self.writer.ticked_ns();
+        if let Some(intervals) = (now - before).checked_div(self.writer.interval_ns())
+            && before != 0
+        {
+            self.missed_count += intervals.saturating_sub(1);
+        }
+        self.writer
+            .record(self.missed_ticks, self.missed_count as f64, now);
+        self.process.record(&self.writer, now);
+        for (series, schedstat) in &self.cpu_times {
+            if let Some(cpu_time_ns) = process::first_number(schedstat) {
+                self.writer.record(*series, cpu_time_ns as f64, now);
+            }
+        }
+        for series in &mut self.kernel {
+            series.record(&self.writer, now);
+        }
+        for (series, milestone) in self.milestone_series.iter().zip(self.milestones.all()) {
+            if let Some(reached) = milestone.reached_after() {
+                self.writer.record(*series, reached.as_nanos() as f64, now);
+            }
+        }
+    }
+
+    /// A last tick. The slab is closed when the vCPUs' handles are gone too.
+    pub fn close(mut self) {
+        self.move_on();
+        self.writer.close();
+    }
+}
+
+/// Room for exactly what is registered, with the tiers of a VMM.
+fn schema(config: &MetricsConfig) -> SchemaConfig {
+    let (points, distributions) = config.device_series;
+    let of_vcpus = |each: u32| config.cpus.saturating_mul(each);
+    let own_points = process::SERIES + 4;
+    SchemaConfig::default().capacity(
+        of_vcpus(vcpu::COUNTERS + kernel::SERIES_MAX + 1).saturating_add(own_points + points),
+        of_vcpus(vcpu::HISTOGRAMS).saturating_add(1 + distributions),
+    )
+}

@@ -1,0 +1,100 @@
+//! What a vCPU's thread records, from the thread itself.
+
+use super::Milestones;
+use crate::exit::ExitReason;
+use rondo_writer::{Clock, Counter, Histogram, RegisterError, Unit, Writer};
+use std::sync::Arc;
+use std::time::Instant;
+
+pub(super) const COUNTERS: u32 = ExitReason::COUNT as u32;
+pub(super) const HISTOGRAMS: u32 = 2;
+
+/// The handles of one vCPU.
+///
+/// A turn of the vCPU's loop is a [`Self::record_run`] when KVM_RUN returns and a [`Self::record_exit`] when
+/// what it returned with is handled. Time is read at these two points and nowhere else: what is not spent in
+/// one is spent in the other.
+pub struct VcpuMetrics {
+    exits: [Counter; ExitReason::COUNT],
+    run_duration: Histogram,
+    exit_duration: Histogram,
+    clock: Clock,
+    milestones: Arc<Milestones>,
+    /// When the thread last turned to the guest or away from it.
+    turned: Instant,
+    /// Slab time of the last exit.
+    exited_ns: u64,
+}
+
+impl VcpuMetrics {
+    pub(super) fn register(
+        writer: &mut Writer,
+        index: u32,
+        milestones: Arc<Milestones>,
+    ) -> Result<Self, RegisterError> {
+        let vcpu = index.to_string();
+        let exits: Result<Vec<Counter>, _> = ExitReason::ALL
+            .iter()
+            .map(|reason| {
+                writer
+                    .counter("vcpu_exits_total")
+                    .help("Exits from the guest to the VMM.")
+                    .label("vcpu", &vcpu)
+                    .label("reason", reason.name())
+                    .owned()
+            })
+            .collect();
+        let mut duration = |name: &str, help: &str| {
+            let histogram = writer.histogram(name).unit(Unit::Nanoseconds);
+            histogram.help(help).label("vcpu", &vcpu).owned()
+        };
+        let run_duration = duration(
+            "vcpu_run_duration_ns",
+            "Time in KVM_RUN between two exits, halts that the kernel handles included.",
+        )?;
+        let exit_duration = duration("vcpu_exit_duration_ns", "Time to handle an exit in the VMM.")?;
+        let Ok(exits) = exits?.try_into() else {
+            return Err(RegisterError::Name(String::new())); // as many as there are reasons
+        };
+        Ok(Self {
+            exits,
+            run_duration,
+            exit_duration,
+            clock: writer.clock(),
+            milestones,
+            turned: Instant::now(),
+            exited_ns: 0,
+        })
+    }
+
+    // rondo: begin
+
+    /// The thread is about to enter the guest for the first time.
+    pub fn start(&mut self) {
+        self.turned = Instant::now();
+    }
+
+    /// KVM_RUN returned.
+    #[inline]
+    pub fn record_run(&mut self, reason: ExitReason) {
+        let now = Instant::now();
+        self.exited_ns = self.clock.now();
+        self.exits[reason as usize].add_at(self.exited_ns, 1);
+        let run = now.duration_since(self.turned);
+        self.run_duration.record_at(self.exited_ns, run.as_nanos() as f64);
+        self.milestones.first_exit.reach();
+        self.turned = now;
+    }
+
+    /// The exit is handled.
+    #[inline]
+    pub fn record_exit(&mut self) {
+        let now = Instant::now();
+        let handled = now.duration_since(self.turned);
+        self.exit_duration
+            .record_at(self.exited_ns, handled.as_nanos() as f64);
+        self.turned = now;
+    }
+
+    // rondo: end
+}

@@ -1,0 +1,234 @@
+//! A stock Linux kernel boots, works and switches itself off, and the slab shows what it did.
+//!
+//! Where the processor has virtualisation, the VMM runs here; elsewhere in a machine that QEMU emulates, which takes
+//! about 20 s (`guest/nested.sh`). Nothing is asserted about speed: emulation has none.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::{Recorded, SECOND, has_kvm, skip};
+use rondo_reader::{Liveness, Point, PointValue};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Length of the workload's phases.
+const PHASE_SECONDS: u64 = 3;
+
+/// What is run: a name, and arguments, in which `/guest` is where the guest's files are.
+const RUNS: [(&str, &[&str]); 2] = [
+    (
+        "one",
+        &["--cmdline", "console=ttyS0 panic=-1 pci=off quiet phase=3"],
+    ),
+    (
+        "two",
+        &[
+            "--cpus",
+            "2",
+            "--cmdline",
+            "console=ttyS0 panic=-1 pci=off quiet phase=0 end=reboot",
+        ],
+    ),
+];
+
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest");
+
+/// The kernel and the initramfs; made once, kept beside the build.
+fn guest() -> Result<PathBuf, String> {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest");
+    let built = Command::new(Path::new(SCRIPTS).join("build.sh"))
+        .arg(&directory)
+        .output();
+    let built = built.map_err(|error| error.to_string())?;
+    if built.status.success() {
+        Ok(directory)
+    } else {
+        let said = String::from_utf8_lossy(&built.stderr).into_owned();
+        Err(format!(
+            "no guest can be made: {}",
+            said.trim().replace('\n', "; ")
+        ))
+    }
+}
+
+fn has_hardware() -> bool {
+    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let has = |flag| flags.split_ascii_whitespace().any(|word| word == flag);
+    (has("vmx") || has("svm")) && kvm_ioctls::Kvm::new().is_ok()
+}
+
+/// Files as `nested.sh` leaves them, from a VMM that runs here.
+fn run_here(guest: &Path, output: &Path) {
+    for (name, arguments) in RUNS {
+        let ended = Command::new("timeout")
+            .arg("60")
+            .arg(assert_cmd::cargo::cargo_bin!("rondo-vmm"))
+            .args(["--instance", name, "--bus"])
+            .arg(output)
+            .arg("--kernel")
+            .arg(guest.join("vmlinuz"))
+            .arg("--initramfs")
+            .arg(guest.join("initramfs"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = [ended.stdout, ended.stderr].concat();
+        std::fs::write(output.join(format!("{name}.out")), said).unwrap();
+        let code = ended.status.code().unwrap().to_string();
+        std::fs::write(output.join(format!("{name}.code")), code).unwrap();
+    }
+}
+
+fn run_nested(guest: &Path, output: &Path) {
+    let mut nested = Command::new(Path::new(SCRIPTS).join("nested.sh"))
+        .arg(assert_cmd::cargo::cargo_bin!("rondo-vmm"))
+        .args([guest, output])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut runs = nested.stdin.take().unwrap();
+    for (name, arguments) in RUNS {
+        let quoted: Vec<String> = arguments.iter().map(|argument| format!("'{argument}'")).collect();
+        let arguments = quoted.join(" ");
+        writeln!(
+            runs,
+            "{name} 60 --kernel /guest/vmlinuz --initramfs /guest/initramfs {arguments}"
+        )
+        .unwrap();
+    }
+    drop(runs);
+    assert!(nested.wait().unwrap().success());
+}
+
+struct Ended {
+    said: String,
+    recorded: Recorded,
+}
+
+fn ended(output: &Path, name: &str) -> Ended {
+    let read = |suffix| std::fs::read_to_string(output.join(format!("{name}.{suffix}"))).unwrap();
+    let said = read("out");
+    assert_eq!(read("code").trim(), "0", "{name}: {said}");
+    let mut names = std::fs::read_dir(output)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let slab = names.find(|path| {
+        path.extension().is_some_and(|e| e == "slab") && {
+            let file = path.file_name().unwrap().to_str().unwrap();
+            file.starts_with(&format!("{name}."))
+        }
+    });
+    Ended {
+        said,
+        recorded: Recorded::open(&slab.unwrap()),
+    }
+}
+
+fn total(point: &Point) -> u64 {
+    match point.value {
+        PointValue::Counter(total) => total,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The whole of it, in one boot of the outer machine.
+#[test]
+fn a_stock_kernel_boots_works_and_switches_itself_off() {
+    let test = "a_stock_kernel_boots_works_and_switches_itself_off";
+    let guest = match guest() {
+        Ok(guest) => guest,
+        Err(why) => return skip(test, &why),
+    };
+    let output = tempfile::tempdir().unwrap();
+    if has_hardware() {
+        assert!(has_kvm(test));
+        run_here(&guest, output.path());
+    } else if Command::new("qemu-system-x86_64")
+        .arg("--version")
+        .output()
+        .is_ok()
+    {
+        run_nested(&guest, output.path());
+    } else {
+        return skip(test, "neither virtualisation nor qemu-system-x86_64");
+    }
+
+    let one = ended(output.path(), "one");
+    for line in [
+        "guest: up with 1 cpus",
+        "guest: burst",
+        "guest: idle",
+        "guest: done",
+    ] {
+        assert!(one.said.contains(line), "{line}: {}", one.said);
+    }
+    assert!(
+        one.said.ends_with("rondo-vmm: the guest powered off\n"),
+        "{}",
+        one.said
+    );
+    what_the_workload_did_is_on_the_bus(&one);
+
+    let two = ended(output.path(), "two");
+    assert!(two.said.contains("guest: up with 2 cpus"), "{}", two.said);
+    assert!(
+        two.said.ends_with("rondo-vmm: the guest asked for a restart\n"),
+        "{}",
+        two.said
+    );
+    assert!(two.recorded.counter("kvm_exits_total", &[("vcpu", "1")]) > 0);
+}
+
+fn what_the_workload_did_is_on_the_bus(Ended { said, recorded }: &Ended) {
+    assert_eq!(recorded.view.liveness, Liveness::Closed);
+    // Each byte on the console is a write to a port, and the driver makes more.
+    let vmm_said = "rondo-vmm: the guest powered off\n".len();
+    let io_out = recorded.exits("0", "io_out");
+    assert!(
+        io_out >= (said.len() - vmm_said) as u64,
+        "{io_out} for {} bytes",
+        said.len()
+    );
+    let reasons = [
+        "io_in",
+        "io_out",
+        "mmio_read",
+        "mmio_write",
+        "hlt",
+        "shutdown",
+        "intr",
+        "failure",
+        "other",
+    ];
+    let exits: u64 = reasons.map(|reason| recorded.exits("0", reason)).iter().sum();
+    let vcpu = [("vcpu", "0")];
+    for duration in ["vcpu_run_duration_ns", "vcpu_exit_duration_ns"] {
+        assert_eq!(recorded.samples(duration, &vcpu).0, exits, "{duration}");
+    }
+    assert!(recorded.gauge("boot_first_exit_ns") <= recorded.gauge("boot_first_serial_byte_ns"));
+
+    // Where a second has no tick, the VMM itself says that it missed one.
+    let ticks = recorded.points("vmm_uptime_seconds", &[]);
+    let seconds = (ticks.last().unwrap().t - ticks[0].t) / SECOND + 1;
+    let missed = recorded.counter("vmm_missed_ticks_total", &[]);
+    assert_eq!(seconds - ticks.len() as u64, missed);
+
+    // A burst and an idle phase differ by more than anybody could overlook.
+    let points = recorded.points("vcpu_exits_total", &[("vcpu", "0"), ("reason", "io_out")]);
+    let per_second = points.windows(2).map(|pair| total(&pair[1]) - total(&pair[0]));
+    let (busiest, idle) = per_second
+        .skip_while(|exits| *exits < 500)
+        .fold((0, u64::MAX), |(busiest, idle), exits| {
+            (exits.max(busiest), exits.min(idle))
+        });
+    assert!(
+        busiest >= 20 * idle.max(1),
+        "{busiest} and {idle} exits in a second"
+    );
+
+    // And the kernel says the same: it slept through most of the idle phase.
+    let halted_ns = recorded.counter("kvm_halt_wait_ns_total", &vcpu);
+    assert!(halted_ns > (PHASE_SECONDS - 1) * SECOND, "{halted_ns}");
+}
