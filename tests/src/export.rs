@@ -231,7 +231,7 @@ pub fn expected_to_the_end(instance: &str, seconds: u64) -> Samples {
     samples
 }
 
-/// The samples of a machine that was born so many seconds after [`START`](crate::simulation::START).
+/// The samples of a machine that was born so many seconds after [`START`].
 pub fn born(birth: u64, samples: Samples) -> Samples {
     let mut samples = samples;
     for (stamp_ms, _) in samples.values_mut().flatten() {
