@@ -60,6 +60,8 @@ pub struct Tracked {
     /// Which turn it takes, if slabs take turns.
     turn: u64,
     ticked_ns: u64,
+    /// The same in the pass before: whatever has a value in an interval before it is registered, and known by now.
+    settled_ns: u64,
     /// Passes since the last tick.
     silent_passes: u32,
     /// Samples that the writer had refused in the last pass.
@@ -79,6 +81,7 @@ impl Tracked {
             source,
             slices: Vec::new(),
             ticked_ns: 0,
+            settled_ns: 0,
             silent_passes: 0,
             refused: [0; 3],
         };
@@ -123,14 +126,20 @@ impl Tracked {
         if slab.refresh()? {
             self.take_series(slab, archives, &mut workshop.layouts)?;
         }
+        self.settled_ns = self.ticked_ns;
         let live = slab.live()?;
-        if live.ticked_ns > self.ticked_ns {
+        // A slab that is seen for the first time may be of a machine that is long gone.
+        let is_first_look = self.ticked_ns == 0;
+        if live.ticked_ns > self.ticked_ns && !is_first_look {
             (self.ticked_ns, self.silent_passes) = (live.ticked_ns, 0);
         } else {
             self.silent_passes = self.silent_passes.saturating_add(1);
             // A writer that ticked was alive; of one that did not, the lock has to be asked for, and the file's size.
             if slab.view()?.liveness != Liveness::Live {
                 return self.end(slab, archives, workshop);
+            }
+            if is_first_look {
+                (self.ticked_ns, self.silent_passes) = (live.ticked_ns, 0);
             }
         }
         if self
@@ -323,10 +332,11 @@ impl Tracked {
         })
     }
 
-    /// Rows of tier 0 that are final and not stored, of each slice from the time on that `since_ns` has for its first series.
+    /// Rows of tier 0 that are final, not stored, and of which each series was known in the last pass, of each slice from the time on that `since_ns` has for its first series.
     pub(crate) fn points_since(&self, slab: &Slab, since_ns: impl Fn(u32) -> u64) -> Result<Vec<Run>, Error> {
         let view = slab.view()?;
-        let until_ns = final_ns(slab, &view);
+        let settled_ns = slab.layout().axis.start_of(self.settled_ns);
+        let until_ns = final_ns(slab, &view).min(settled_ns);
         let mut points = Vec::new();
         for slice in &self.slices {
             let from_ns = since_ns(slice.first_series).max(slice.points_stored_ns);

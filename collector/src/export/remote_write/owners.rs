@@ -5,7 +5,9 @@
 //! for as long as it lives.
 
 use crate::export::ExportCursor;
-use std::collections::HashMap;
+use crate::store::Source;
+use rondo_shm_layout::fnv1a_64;
+use std::collections::{HashMap, HashSet};
 
 /// Who owns the name of each instance, by the hash of the name.
 #[derive(Debug, Default)]
@@ -27,6 +29,36 @@ pub(super) struct Coming {
     pub(super) is_known: bool,
     /// Where the first and the last of them end on the wall clock.
     pub(super) ends_ns: (i128, i128),
+}
+
+/// The incarnations that live.
+#[derive(Debug, Default)]
+pub(super) struct Living {
+    incarnations: HashSet<[u8; 16]>,
+    /// The one that was created first, by the hash of the instance's name.
+    oldest: HashMap<u64, (u64, [u8; 16])>,
+}
+
+impl Living {
+    pub(super) fn add(&mut self, source: &Source) {
+        self.incarnations.insert(source.incarnation);
+        let this = (source.created_ns, source.incarnation);
+        let oldest = self.oldest.entry(fnv1a_64(source.instance.as_bytes()));
+        oldest
+            .and_modify(|oldest| *oldest = this.min(*oldest))
+            .or_insert(this);
+    }
+
+    fn contains(&self, incarnation: &[u8; 16]) -> bool {
+        self.incarnations.contains(incarnation)
+    }
+
+    /// Another that lives too, and is older.
+    fn older(&self, coming: Coming) -> Option<[u8; 16]> {
+        let (_, oldest) = self.oldest.get(&coming.instance_hash)?;
+        let is_other = *oldest != coming.incarnation && self.contains(&coming.incarnation);
+        is_other.then_some(*oldest)
+    }
 }
 
 /// What an incarnation is to its name.
@@ -62,21 +94,26 @@ impl Owners {
     }
 
     /// What an incarnation is, of which rows come. Those that live do not lose their names.
-    pub(super) fn standing(&mut self, coming: Coming, is_live: impl Fn(&[u8; 16]) -> bool) -> Standing {
+    pub(super) fn standing(&mut self, coming: Coming, living: &Living) -> Standing {
         let (first_ns, newest_ns) = coming.ends_ns;
         let heir = Owner {
             incarnation: coming.incarnation,
             newest_ns,
         };
         let Some(owner) = self.0.get_mut(&coming.instance_hash) else {
-            self.0.insert(coming.instance_hash, heir);
-            return Standing::Owner;
+            // The older one's rows may come later, but it was there first.
+            let older = living.older(coming).map(|incarnation| Owner {
+                incarnation,
+                newest_ns: i128::MIN,
+            });
+            self.0.insert(coming.instance_hash, older.unwrap_or(heir));
+            return older.map_or(Standing::Owner, |_| Standing::Second);
         };
         if owner.incarnation == coming.incarnation {
             owner.newest_ns = owner.newest_ns.max(newest_ns);
             return Standing::Owner;
         }
-        if coming.is_known || is_live(&owner.incarnation) || first_ns <= owner.newest_ns {
+        if coming.is_known || living.contains(&owner.incarnation) || first_ns <= owner.newest_ns {
             return Standing::Second;
         }
         let before = std::mem::replace(owner, heir);
@@ -111,11 +148,32 @@ mod tests {
         }
     }
 
+    fn living(numbers: &[u8]) -> Living {
+        let mut living = Living::default();
+        for &number in numbers {
+            living.incarnations.insert([number; 16]);
+            let oldest = living.oldest.entry(7).or_insert((number.into(), [number; 16]));
+            *oldest = (*oldest).min((number.into(), [number; 16]));
+        }
+        living
+    }
+
+    /// Whichever of them comes first.
+    #[test]
+    fn of_two_that_live_the_older_has_the_name() {
+        let both = &living(&[1, 2]);
+        let mut owners = Owners::default();
+        assert_eq!(owners.standing(coming(2, false, 10, 20), both), Standing::Second);
+        assert_eq!(owners.standing(coming(1, false, 10, 20), both), Standing::Owner);
+        // One that is gone had it before both.
+        let mut owners = Owners::default();
+        assert_eq!(owners.standing(coming(3, false, 5, 5), both), Standing::Owner);
+    }
+
     #[test]
     fn a_name_passes_on_when_its_owner_is_gone_and_only_then() {
         let mut owners = Owners::default();
-        let alive = |_: &[u8; 16]| true;
-        let gone = |_: &[u8; 16]| false;
+        let (alive, gone) = (&living(&[1, 2, 3]), &living(&[]));
         assert_eq!(owners.standing(coming(1, false, 10, 20), alive), Standing::Owner);
         assert_eq!(owners.standing(coming(2, false, 30, 40), alive), Standing::Second);
         assert_eq!(owners.standing(coming(1, true, 30, 50), alive), Standing::Owner);

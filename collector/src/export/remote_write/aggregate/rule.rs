@@ -77,7 +77,8 @@ impl Default for AggregateConfig {
     fn default() -> Self {
         Self {
             matches: vec!["{}".into()],
-            grouping: Grouping::Without(vec!["instance".into()]),
+            // Two machines of one name differ in their incarnation only.
+            grouping: Grouping::Without(vec!["instance".into(), "incarnation".into()]),
             op: AggregateOp::Sum,
             name: OWN_NAME.into(),
             keep_original: false,

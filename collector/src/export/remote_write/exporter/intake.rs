@@ -5,10 +5,9 @@ use crate::collector::Collector;
 use crate::export::progress::SliceProgress;
 use crate::export::remote_write::lane::Lane;
 use crate::export::remote_write::merging::{Before, began_in};
-use crate::export::remote_write::owners::{Coming, Standing};
+use crate::export::remote_write::owners::{Coming, Living, Standing};
 use crate::export::{Drained, stamp_ms};
 use rondo_shm_layout::fnv1a_64;
-use std::collections::HashSet;
 
 /// Rows that are drained at once, under the collector's lock.
 const DRAIN_ROWS: usize = 256;
@@ -20,7 +19,7 @@ impl Exporter {
     /// Drains rows until there are enough for a batch, or no more. Takes a few milliseconds, in which the collector makes no
     /// pass.
     pub fn pull(&mut self, collector: &Collector) {
-        let mut live = None;
+        let mut living = None;
         loop {
             let rows_max = if self.has_enough() {
                 // Only to see what was overwritten meanwhile.
@@ -34,14 +33,17 @@ impl Exporter {
             self.is_caught_up = drain.is_caught_up;
             let is_last = drain.is_caught_up || rows_max == 0;
             if !drain.drained.is_empty() {
-                let live = live.get_or_insert_with(|| {
-                    let sources = collector.slabs().map(|(_, tracked)| tracked.source().incarnation);
-                    sources.collect::<HashSet<[u8; 16]>>()
+                let living = living.get_or_insert_with(|| {
+                    let mut living = Living::default();
+                    collector
+                        .slabs()
+                        .for_each(|(_, tracked)| living.add(tracked.source()));
+                    living
                 });
                 drain
                     .drained
                     .into_iter()
-                    .for_each(|drained| self.admit(drained, live, collector));
+                    .for_each(|drained| self.admit(drained, living, collector));
             }
             if is_last {
                 return;
@@ -61,7 +63,7 @@ impl Exporter {
     }
 
     /// Puts rows into the lane of their slice.
-    fn admit(&mut self, drained: Drained, live: &HashSet<[u8; 16]>, collector: &Collector) {
+    fn admit(&mut self, drained: Drained, living: &Living, collector: &Collector) {
         let (key, run) = (drained.key(), &drained.run);
         let instance_hash = fnv1a_64(run.source.instance.as_bytes());
         let known = self.lanes.get(&key).map(|lane| lane.progress);
@@ -96,10 +98,7 @@ impl Exporter {
                 is_known: known.is_some(),
                 ends_ns: (end_ns(drained.first_row), end_ns(run.rows().saturating_sub(1))),
             };
-            match self
-                .owners
-                .standing(coming, |incarnation| live.contains(incarnation))
-            {
+            match self.owners.standing(coming, living) {
                 Standing::Owner => {}
                 Standing::Heir { before, newest_ns } => {
                     // Behind the marker that ends that one.
