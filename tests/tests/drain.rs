@@ -235,3 +235,73 @@ fn a_cursor_may_begin_at_a_time() {
     let starts: Vec<u64> = rows.keys().map(|t| (t - START) / S).collect();
     assert_eq!(starts, (390..590).step_by(10).collect::<Vec<u64>>());
 }
+
+/// Of tier 0 the slab is read as it is when it is drained, but its series are those of the last pass.
+#[test]
+fn what_is_registered_between_a_pass_and_a_drain_loses_none_of_its_seconds() {
+    let host = Host::new();
+    let mut collector = host.collector();
+    let mut machine = Machine::start(&host, "vm", schema(&GUIDE));
+    let mut cursor = ExportCursor::new(0);
+    let mut left = Left::default();
+    machine.live_and_pass(0..5, &host, &mut collector);
+    for number in 0..20u64 {
+        let second = 5 + 3 * number;
+        let late = machine
+            .writer
+            .counter(&format!("late_{number}_total"))
+            .held()
+            .unwrap();
+        for offset in 0..3 {
+            machine
+                .writer
+                .record(late, 7.0 + offset as f64, START + (second + offset) * S);
+            machine.live(second + offset);
+            left.take(drain(&collector, &mut cursor, usize::MAX));
+        }
+        pass(&mut collector, host.at(second));
+        left.take(drain(&collector, &mut cursor, usize::MAX));
+    }
+    drop(machine);
+    for second in 70..73 {
+        pass(&mut collector, host.at(second));
+        left.take(drain(&collector, &mut cursor, usize::MAX));
+    }
+    for number in 0..20u64 {
+        let rows = &left.0[&("vm".to_owned(), format!("late_{number}_total"))];
+        let first = START + (5 + 3 * number) * S;
+        assert_eq!(rows[&first].total, Some(7), "late_{number}");
+        // It was registered in the second before.
+        assert_eq!(rows.len() as u64, 61 - 3 * number, "late_{number}");
+    }
+}
+
+/// Buckets of a row of tier 0 are those of its count, wherever the row is drained from.
+#[test]
+fn buckets_of_tier_0_add_up_to_their_count() {
+    let host = Host::new();
+    let mut collector = host.collector();
+    let mut writer = host.machine("vm", schema(&GUIDE));
+    let mut latency = writer.histogram("latency").owned().unwrap();
+    let mut cursor = ExportCursor::new(0);
+    let mut rows = 0;
+    for second in 0..90 {
+        let now = START + second * S;
+        latency.record_at(now, (second * 31 % 97) as f64);
+        writer.tick_at(now);
+        let before = drain(&collector, &mut cursor, usize::MAX);
+        pass(&mut collector, host.at(second));
+        let behind = drain(&collector, &mut cursor, usize::MAX);
+        for drained in before.into_iter().chain(behind) {
+            for row in drained.first_row..drained.run.rows() {
+                let count = drained.run.value(row, 0).total.unwrap();
+                let buckets = drained.run.buckets(row, 0).unwrap().iter();
+                let buckets: u64 = buckets.map(|(_, count)| count).sum();
+                // They are looked at in a pass, so the interval that has begun by then is among them.
+                assert_eq!(buckets, count + 1, "row {rows}");
+                rows += 1;
+            }
+        }
+    }
+    assert!(rows > 80, "{rows}");
+}
