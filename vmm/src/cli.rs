@@ -2,6 +2,8 @@
 
 use crate::boot::{self, Linux};
 use crate::devices::Console;
+use crate::devices::block::DiskConfig;
+use crate::disks;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::event_loop::Deadline;
@@ -36,6 +38,10 @@ pub struct Cli {
     /// Bus directory
     #[arg(long, value_name = "DIRECTORY", env = "RONDO_BUS")]
     bus: Option<PathBuf>,
+
+    /// A disk: a regular file or a block device; `,ro` at the end lets the guest only read. May be repeated
+    #[arg(long = "disk", value_name = "PATH[,ro]")]
+    disks: Vec<DiskConfig>,
 
     /// End after that many seconds, whatever the guest does
     #[arg(long, value_name = "SECONDS")]
@@ -143,10 +149,11 @@ impl Cli {
             let deadline = Deadline::new(Duration::from_secs(seconds), machine.end().clone())?;
             machine.subscribe(Box::new(deadline));
         }
+        let virtio = disks::attach(&mut machine, &self.disks)?;
         let memory = machine.vm().memory.clone();
         let linux = self.linux();
         let entry = match &linux {
-            Some(linux) => linux.load(&memory, self.cpus, &[])?,
+            Some(linux) => linux.load(&memory, self.cpus, &virtio)?,
             None => self.toy.toy().load(&memory)?,
         };
         // The toy guest reads nothing: Ctrl-C is for the VMM.
@@ -183,6 +190,7 @@ impl Cli {
             instance: instance.unwrap_or_else(|| format!("vmm-{}", std::process::id())),
             bus: self.bus.clone(),
             cpus: self.cpus,
+            disks: self.disks.len() as u32,
             device_series: (0, 0),
         };
         let (metrics, refused) = VmMetrics::create(&config)?;

@@ -82,6 +82,7 @@ fn child_with_an_intruder() {
         instance: "vm-1".into(),
         bus: Some(bus),
         cpus: 1,
+        disks: 0,
         device_series: (0, 0),
     };
     let (metrics, _) = VmMetrics::create(&config).unwrap();

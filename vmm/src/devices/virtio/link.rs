@@ -1,0 +1,170 @@
+//! What a device's transport and its thread share.
+//!
+//! The queue is behind a lock that the thread takes for one request at a time. A reset takes the queue away, so it
+//! waits for at most one request, and when the guest sees that the reset is done nothing of the device touches
+//! its memory any more.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use virtio_bindings::bindings::virtio_mmio::{VIRTIO_MMIO_INT_CONFIG, VIRTIO_MMIO_INT_VRING};
+use virtio_bindings::bindings::virtio_ring::VRING_AVAIL_F_NO_INTERRUPT;
+use virtio_queue::{Queue, QueueT};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
+
+/// The guest broke the rules of the queue in a way that leaves no place to tell it.
+#[derive(Debug, thiserror::Error)]
+#[error("the guest's queue is broken: {0}")]
+pub struct Broken(pub String);
+
+impl From<virtio_queue::Error> for Broken {
+    fn from(error: virtio_queue::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A device's queue and events.
+#[derive(Debug)]
+pub struct Link {
+    /// `None` unless the guest has started the device, and it works.
+    queue: Mutex<Option<Queue>>,
+    /// There is a queue, and nobody is about to take it away.
+    is_active: AtomicBool,
+    /// The device has stopped and waits for a reset.
+    is_broken: AtomicBool,
+    /// Reasons for interrupts that the guest has not acknowledged.
+    reasons: AtomicU32,
+    interrupt: EventFd,
+    /// Blocks whoever reads it until there is work.
+    doorbell: EventFd,
+}
+
+impl Link {
+    /// # Errors
+    /// No descriptor is left.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            queue: Mutex::new(None),
+            is_active: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
+            reasons: AtomicU32::new(0),
+            interrupt: EventFd::new(EFD_NONBLOCK)?,
+            doorbell: EventFd::new(0)?,
+        })
+    }
+
+    /// For KVM's irqfd.
+    pub fn interrupt(&self) -> &EventFd {
+        &self.interrupt
+    }
+
+    /// For KVM's ioeventfd; wakes the device's thread.
+    pub fn doorbell(&self) -> &EventFd {
+        &self.doorbell
+    }
+
+    /// Wakes the device's thread. It looks for itself what there is to do.
+    pub fn ring(&self) {
+        // The counter is full after 2^64 rings that nobody answered: it is readable anyway.
+        let _ = self.doorbell.write(1);
+    }
+
+    /// The guest started the device.
+    pub(super) fn activate(&self, queue: Queue) {
+        *self.lock() = Some(queue);
+        self.is_active.store(true, Ordering::Release);
+        // It may have put something into the queue before.
+        self.ring();
+    }
+
+    /// Takes the queue away, and waits for the request in it that is being handled.
+    pub(super) fn deactivate(&self) {
+        self.is_active.store(false, Ordering::Release);
+        *self.lock() = None;
+    }
+
+    /// As after power-on.
+    pub(super) fn reset(&self) {
+        self.deactivate();
+        self.is_broken.store(false, Ordering::Release);
+        self.reasons.store(0, Ordering::Release);
+    }
+
+    /// Stops the device until the guest resets it, and tells the guest.
+    pub(super) fn fail(&self) {
+        self.deactivate();
+        self.break_off();
+    }
+
+    /// Whether the device waits for a reset.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Acquire)
+    }
+
+    pub(super) fn reasons(&self) -> u32 {
+        self.reasons.load(Ordering::Acquire)
+    }
+
+    pub(super) fn acknowledge(&self, reasons: u32) {
+        self.reasons.fetch_and(!reasons, Ordering::AcqRel);
+    }
+
+    /// Calls `serve` with the queue, for one request, until it says that there is no more. A queue that turns
+    /// out to be broken stops the device.
+    pub fn serve(&self, mut serve: impl FnMut(&mut Queue) -> Result<bool, Broken>) {
+        while self.is_active.load(Ordering::Acquire) {
+            let mut guard = self.lock();
+            let Some(queue) = guard.as_mut() else { return };
+            match serve(queue) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(_) => {
+                    // Before the lock is free: a reset that waits for it must find this done.
+                    *guard = None;
+                    self.is_active.store(false, Ordering::Release);
+                    self.break_off();
+                }
+            }
+        }
+    }
+
+    /// Says to the guest that there are completed requests in the queue, if it wants to know.
+    ///
+    /// # Errors
+    /// The queue is broken.
+    pub fn complete(&self, queue: &mut Queue, memory: &GuestMemoryMmap) -> Result<(), Broken> {
+        if wants_interrupt(queue, memory)? {
+            self.signal(VIRTIO_MMIO_INT_VRING);
+        }
+        Ok(())
+    }
+
+    fn break_off(&self) {
+        self.is_broken.store(true, Ordering::Release);
+        self.signal(VIRTIO_MMIO_INT_CONFIG);
+    }
+
+    fn signal(&self, reason: u32) {
+        self.reasons.fetch_or(reason, Ordering::AcqRel);
+        // As with the doorbell.
+        let _ = self.interrupt.write(1);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Queue>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// By the event's index where that was negotiated, otherwise by a flag, which `virtio-queue` leaves to us.
+fn wants_interrupt(queue: &mut Queue, memory: &GuestMemoryMmap) -> Result<bool, Broken> {
+    if queue.event_idx_enabled() {
+        return Ok(queue.needs_notification(memory)?);
+    }
+    // Completions come before the flag is read: pairs with the guest, which sets it and then looks for them.
+    fence(Ordering::SeqCst);
+    let flags: u16 = memory
+        .load(GuestAddress(queue.avail_ring()), Ordering::Relaxed)
+        .map_err(|error| Broken(error.to_string()))?;
+    Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
+}
