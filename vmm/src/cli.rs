@@ -96,7 +96,8 @@ struct ToyArgs {
     #[arg(long, value_name = "COUNT", requires = "toy")]
     toy_burst: Option<u64>,
 
-    /// Pairs of accesses to the block device's registers in a disk phase [default: as many as 3 seconds take]
+    /// Blocks to be written and read again in a disk phase; without a disk, pairs of accesses to where its
+    /// registers would be [default: as many as 3 seconds take]
     #[arg(long, value_name = "COUNT", requires = "toy")]
     toy_disk: Option<u64>,
 
@@ -110,7 +111,7 @@ struct ToyArgs {
 }
 
 impl ToyArgs {
-    fn toy(&self) -> Toy {
+    fn toy(&self, has_disk: bool) -> Toy {
         let bounds = |accesses: Option<u64>, default: Toy| match accesses {
             Some(accesses) => (accesses, u64::MAX),
             None => (u64::MAX, default.burst_ticks),
@@ -122,6 +123,7 @@ impl ToyArgs {
             rounds: self.toy_rounds,
             burst_accesses,
             burst_ticks,
+            has_disk,
             disk_accesses,
             disk_ticks,
             idle_ticks: self.toy_idle,
@@ -154,7 +156,7 @@ impl Cli {
         let linux = self.linux();
         let entry = match &linux {
             Some(linux) => linux.load(&memory, self.cpus, &virtio)?,
-            None => self.toy.toy().load(&memory)?,
+            None => self.toy.toy(!self.disks.is_empty()).load(&memory)?,
         };
         // The toy guest reads nothing: Ctrl-C is for the VMM.
         let raw_mode = RawMode::enter(linux.is_none())?;
