@@ -6,7 +6,7 @@
 # QEMU emulates a processor with AMD's SVM; a stock kernel in it loads kvm-amd and has a real /dev/kvm. GUEST is what
 # `build.sh` made; inside it is /guest. Each line of RUNS is a name, a time limit in seconds, and arguments for the
 # VMM. For each, OUTPUT gets NAME.out (what the VMM said) and NAME.code (its exit code), and at the end all slabs.
-# What is in the directory DISKS is in /disks there; `disks.cksum` gets the sums of it after the last run.
+# What is in the directory DISKS is in /disks there; `disks.md5` gets the sums of it after the last run.
 set -eu
 vmm=$(readlink -f "$1") guest=$(readlink -f "$2") out=$3 disks=${4:-}
 mkdir -p "$out"
@@ -47,7 +47,7 @@ while read -r name limit arguments; do
     echo "$code" >"/out/$name.code"
 done </runs
 mv /dev/shm/rondo/*.slab /out
-cd /disks && cksum * >/out/disks.cksum 2>/dev/null
+cd /disks && md5sum * >/out/disks.md5 2>/dev/null
 cd /out
 echo BEGIN-OUTPUT
 tar -czf - . | base64
