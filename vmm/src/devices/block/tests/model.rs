@@ -12,17 +12,14 @@ pub enum Step {
     Stopped,
 }
 
-/// Guest memory with its hole, as `None`s.
-pub type Memory = Vec<Option<u8>>;
+/// Guest memory; zeros in the hole, and after the end nothing.
+pub type Memory = Vec<u8>;
 
 pub fn copy(memory: &GuestMemoryMmap) -> Memory {
-    let mut bytes = vec![None; 0x1_4000];
+    let mut bytes = vec![0; 0x1_4000];
     for (start, size) in PIECES {
-        let mut piece = vec![0; size];
-        memory.read_slice(&mut piece, GuestAddress(start)).unwrap();
-        for (to, from) in bytes[start as usize..].iter_mut().zip(piece) {
-            *to = Some(from);
-        }
+        let piece = &mut bytes[start as usize..][..size];
+        memory.read_slice(piece, GuestAddress(start)).unwrap();
     }
     bytes
 }
@@ -67,7 +64,7 @@ impl Model {
         let (input, output) = self.buffers(head)?;
         let (status_at, output) = output.split_last()?;
         let (kind, status, used) = self.execute(&input, output);
-        self.memory[*status_at as usize] = Some(status);
+        self.memory[*status_at as usize] = status;
         self.set_number(USED + 4 + 8 * place, 4, head);
         self.set_number(USED + 8 + 8 * place, 4, used + 1);
         self.taken = self.taken.wrapping_add(1);
@@ -139,7 +136,7 @@ impl Model {
         match kind {
             0 if is_range(output.len()) => {
                 for (offset, at) in output.iter().enumerate() {
-                    self.memory[*at as usize] = Some(self.disk[place + offset]);
+                    self.memory[*at as usize] = self.disk[place + offset];
                 }
                 (kind, ok, output.len() as u64)
             }
@@ -152,7 +149,7 @@ impl Model {
             4 => (kind, ok, 0),
             8 if output.len() >= 20 => {
                 for (at, byte) in output.iter().zip(*b"vda\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0") {
-                    self.memory[*at as usize] = Some(byte);
+                    self.memory[*at as usize] = byte;
                 }
                 (kind, ok, 20)
             }
@@ -162,22 +159,26 @@ impl Model {
     }
 
     fn byte(&self, at: u64) -> u8 {
-        self.memory[at as usize].unwrap()
+        self.memory[at as usize]
     }
 
     /// Little-endian, if all of it is memory.
     fn number(&self, at: u64, size: u64) -> Option<u64> {
         let mut number = 0;
         for byte in (0..size).rev() {
-            let at = usize::try_from(at.checked_add(byte)?).ok()?;
-            number = number << 8 | u64::from((*self.memory.get(at)?)?);
+            let at = at.checked_add(byte)?;
+            let is_memory = |(start, size): (u64, usize)| (start..start + size as u64).contains(&at);
+            if !PIECES.into_iter().any(is_memory) {
+                return None;
+            }
+            number = number << 8 | u64::from(self.byte(at));
         }
         Some(number)
     }
 
     fn set_number(&mut self, at: u64, size: u64, number: u64) {
         for byte in 0..size {
-            self.memory[(at + byte) as usize] = Some((number >> (8 * byte)) as u8);
+            self.memory[(at + byte) as usize] = (number >> (8 * byte)) as u8;
         }
     }
 }
