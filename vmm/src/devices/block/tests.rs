@@ -5,6 +5,7 @@
 //! out of bounds or a request that gets away with what it should not shows as a difference.
 
 mod hostile;
+mod life;
 mod model;
 mod random;
 
@@ -69,6 +70,11 @@ impl Guest {
     fn memory(&self) -> GuestMemoryMmap {
         let ranges = PIECES.map(|(start, size)| (GuestAddress(start), size));
         let memory = GuestMemoryMmap::from_ranges(&ranges).unwrap();
+        self.write(&memory);
+        memory
+    }
+
+    fn write(&self, memory: &GuestMemoryMmap) {
         let write = |bytes: &[u8], at| memory.write_slice(bytes, GuestAddress(at)).unwrap();
         for (table, at) in [(&self.table, TABLE), (&self.indirect, INDIRECT)] {
             write(&table.iter().flat_map(|d| d.bytes()).collect::<Vec<_>>(), at);
@@ -81,7 +87,6 @@ impl Guest {
         // Something to be written to the disk, and to be found again.
         let data: Vec<u8> = (0..0x2000_u32).map(|at| (at % 241) as u8).collect();
         write(&data, 0x3000);
-        memory
     }
 }
 

@@ -10,7 +10,7 @@ const TO_DISK: u32 = 1;
 const OK: u8 = 0;
 const FAILED: u8 = 1;
 
-fn descriptor(address: u64, length: u32, flags: u16, next: u16) -> Descriptor {
+pub(super) fn descriptor(address: u64, length: u32, flags: u16, next: u16) -> Descriptor {
     Descriptor {
         address,
         length,
@@ -20,7 +20,7 @@ fn descriptor(address: u64, length: u32, flags: u16, next: u16) -> Descriptor {
 }
 
 /// Header, data and status, as they should be.
-fn read() -> Vec<Descriptor> {
+pub(super) fn read() -> Vec<Descriptor> {
     vec![
         descriptor(HEADER, 16, NEXT, 1),
         descriptor(0x3000, 512, NEXT | WRITE, 2),
@@ -34,7 +34,7 @@ fn changed(change: impl FnOnce(&mut Vec<Descriptor>)) -> Vec<Descriptor> {
     table
 }
 
-fn guest(table: Vec<Descriptor>) -> Guest {
+pub(super) fn guest(table: Vec<Descriptor>) -> Guest {
     Guest {
         table,
         indirect: read(),
