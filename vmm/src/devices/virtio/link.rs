@@ -168,3 +168,94 @@ fn wants_interrupt(queue: &mut Queue, memory: &GuestMemoryMmap) -> Result<bool, 
         .map_err(|error| Broken(error.to_string()))?;
     Ok(u32::from(u16::from_le(flags)) & VRING_AVAIL_F_NO_INTERRUPT == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, mpsc};
+    use std::time::Duration;
+
+    fn active() -> Arc<Link> {
+        let link = Arc::new(Link::new().unwrap());
+        link.activate(Queue::new(8).unwrap());
+        link
+    }
+
+    /// A guest that reuses its memory after a reset would find a late answer in it.
+    #[test]
+    fn a_reset_waits_for_the_request_that_is_being_handled() {
+        let link = active();
+        let (begun, has_begun) = mpsc::channel();
+        let (release, released) = mpsc::channel::<()>();
+        let (reset, is_reset) = mpsc::channel();
+        let (serving, resetting) = (link.clone(), link.clone());
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut requests = 0;
+                serving.serve(|_| {
+                    requests += 1;
+                    begun.send(()).unwrap();
+                    let _ = released.recv();
+                    Ok(true)
+                });
+                assert_eq!(requests, 1, "goes on after the reset");
+            });
+            has_begun.recv().unwrap();
+            scope.spawn(move || {
+                resetting.reset();
+                reset.send(()).unwrap();
+            });
+            assert!(
+                is_reset.recv_timeout(Duration::from_millis(100)).is_err(),
+                "done already"
+            );
+            drop(release);
+            is_reset.recv().unwrap();
+        });
+        assert!(link.lock().is_none());
+    }
+
+    #[test]
+    fn a_broken_queue_is_taken_away_and_the_guest_is_told() {
+        let link = active();
+        link.serve(|_| Err(Broken("for a test".into())));
+        assert!(link.is_broken());
+        assert_eq!(link.reasons(), VIRTIO_MMIO_INT_CONFIG);
+        assert_eq!(link.interrupt().read().unwrap(), 1);
+        link.serve(|_| panic!("still there"));
+        link.reset();
+        assert!(!link.is_broken());
+    }
+
+    /// Without the index of the event a flag says it: a driver that polls wants no interrupt.
+    #[test]
+    fn a_guest_that_wants_no_interrupts_gets_none() {
+        let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        let link = active();
+        let mut queue = Queue::new(8).unwrap();
+        queue.try_set_avail_ring_address(GuestAddress(0x100)).unwrap();
+        queue.try_set_used_ring_address(GuestAddress(0x200)).unwrap();
+        for (flags, has_event_index, wants) in [(0, false, true), (1, false, false), (1, true, true)] {
+            memory.write_obj::<u16>(flags, GuestAddress(0x100)).unwrap();
+            queue.set_event_idx(has_event_index);
+            // The index says: after the next one that is completed.
+            memory
+                .write_obj::<u16>(queue.next_used(), GuestAddress(0x100 + 4 + 16))
+                .unwrap();
+            queue.add_used(&memory, 0, 0).unwrap();
+            link.complete(&mut queue, &memory).unwrap();
+            assert_eq!(
+                link.interrupt().read().is_ok(),
+                wants,
+                "{flags} {has_event_index}"
+            );
+        }
+        // And now it does not: the index is far off.
+        memory
+            .write_obj::<u16>(100, GuestAddress(0x100 + 4 + 16))
+            .unwrap();
+        queue.add_used(&memory, 0, 0).unwrap();
+        link.complete(&mut queue, &memory).unwrap();
+        assert!(link.interrupt().read().is_err());
+    }
+}

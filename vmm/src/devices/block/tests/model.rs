@@ -102,9 +102,9 @@ impl Model {
                 let at = address.checked_add(byte)?;
                 self.number(at, 1)?;
                 if flags & WRITE == 0 {
-                    input.push(at)
+                    input.push(at);
                 } else {
-                    output.push(at)
+                    output.push(at);
                 }
             }
             if flags & WRITE == 0 && was_output {
