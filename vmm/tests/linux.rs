@@ -266,6 +266,16 @@ fn what_the_disks_did_is_what_the_guest_says(Ended { said, recorded }: &Ended) {
         assert_eq!(timed, all);
         assert_eq!(recorded.samples("blk_queue_depth", &[("device", disk)]).0, all);
     }
+    // An interrupt is a read and a write of registers. A ring would be one more write, if it took an exit.
+    let (reads, writes) = (
+        recorded.exits("0", "mmio_read"),
+        recorded.exits("0", "mmio_write"),
+    );
+    println!("{reads} reads and {writes} writes of registers");
+    assert!(
+        reads.abs_diff(writes) < 64,
+        "{reads} reads and {writes} writes of registers"
+    );
     let written = recorded.counter("blk_bytes_total", &[("device", "vda"), ("direction", "write")]);
     assert_eq!(written, 64 * 4096);
     assert!(recorded.gauge("boot_first_block_request_ns") > recorded.gauge("boot_first_serial_byte_ns"));

@@ -38,8 +38,8 @@ impl From<io::Error> for Refusal {
 }
 
 impl Disk {
-    /// Does it, and says so to the guest. Between two pieces of a long one it asks `is_over` whether anybody still
-    /// waits for it.
+    /// Does it, and says so to the guest. Between two pieces of a long one it asks `is_over` whether nobody waits
+    /// for it any more.
     pub fn execute(
         &self,
         request: Request<'_>,

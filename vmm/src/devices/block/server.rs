@@ -80,7 +80,7 @@ impl BlockServer {
         };
         let head = chain.head_index();
         let request = Request::parse(&self.memory, chain)?;
-        let is_over = || self.end.ending().is_some();
+        let is_over = || self.end.ending().is_some() || self.link.is_wanted_back();
         let outcome = self.disk.execute(request, &mut self.buffer, is_over);
         // rondo: begin
         self.metrics.record(&outcome, started, waiting.0);

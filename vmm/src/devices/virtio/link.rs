@@ -1,7 +1,7 @@
 //! What a device's transport and its thread share.
 //!
 //! The queue is behind a lock that the thread takes for one request at a time. A reset takes the queue away, so it
-//! waits for at most one request, and when the guest sees that the reset is done nothing of the device touches
+//! waits for at most one piece of one request, and when the guest sees that the reset is done nothing of the device touches
 //! its memory any more.
 
 use std::io;
@@ -29,8 +29,8 @@ impl From<virtio_queue::Error> for Broken {
 pub struct Link {
     /// `None` unless the guest has started the device, and it works.
     queue: Mutex<Option<Queue>>,
-    /// There is a queue, and nobody is about to take it away.
-    is_active: AtomicBool,
+    /// Somebody waits for the lock to take the queue away.
+    is_wanted_back: AtomicBool,
     /// The device has stopped and waits for a reset.
     is_broken: AtomicBool,
     /// Reasons for interrupts that the guest has not acknowledged.
@@ -46,7 +46,7 @@ impl Link {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             queue: Mutex::new(None),
-            is_active: AtomicBool::new(false),
+            is_wanted_back: AtomicBool::new(false),
             is_broken: AtomicBool::new(false),
             reasons: AtomicU32::new(0),
             interrupt: EventFd::new(EFD_NONBLOCK)?,
@@ -73,15 +73,16 @@ impl Link {
     /// The guest started the device.
     pub(super) fn activate(&self, queue: Queue) {
         *self.lock() = Some(queue);
-        self.is_active.store(true, Ordering::Release);
         // It may have put something into the queue before.
         self.ring();
     }
 
     /// Takes the queue away, and waits for the request in it that is being handled.
     pub(super) fn deactivate(&self) {
-        self.is_active.store(false, Ordering::Release);
-        *self.lock() = None;
+        self.is_wanted_back.store(true, Ordering::Release);
+        let mut guard = self.lock();
+        *guard = None;
+        self.is_wanted_back.store(false, Ordering::Release);
     }
 
     /// As after power-on.
@@ -95,6 +96,11 @@ impl Link {
     pub(super) fn fail(&self) {
         self.deactivate();
         self.break_off();
+    }
+
+    /// Whether a vCPU waits for the request that is being handled, which nobody else waits for any more.
+    pub fn is_wanted_back(&self) -> bool {
+        self.is_wanted_back.load(Ordering::Acquire)
     }
 
     /// Whether the device waits for a reset.
@@ -113,7 +119,7 @@ impl Link {
     /// Calls `serve` with the queue, for one request, until it says that there is no more. A queue that turns
     /// out to be broken stops the device.
     pub fn serve(&self, mut serve: impl FnMut(&mut Queue) -> Result<bool, Broken>) {
-        while self.is_active.load(Ordering::Acquire) {
+        while !self.is_wanted_back() {
             let mut guard = self.lock();
             let Some(queue) = guard.as_mut() else { return };
             match serve(queue) {
@@ -122,8 +128,8 @@ impl Link {
                 Err(_) => {
                     // Before the lock is free: a reset that waits for it must find this done.
                     *guard = None;
-                    self.is_active.store(false, Ordering::Release);
                     self.break_off();
+                    return;
                 }
             }
         }
