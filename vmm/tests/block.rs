@@ -89,6 +89,9 @@ fn requests_and_bytes_are_counted_exactly_and_are_on_the_disk() {
     assert_eq!(recorded.exits("0", "mmio_write"), all + set_up_writes);
     assert_eq!(recorded.exits("0", "mmio_read"), all + set_up_reads);
 
+    let series = recorded.slab.series().len();
+    assert!((30..=45).contains(&series), "{series} series");
+
     let written = std::fs::read(disk.path()).unwrap();
     let expected: Vec<u8> = (0..BLOCKS)
         .flat_map(|number| block(number * SECTORS_OF_BLOCK))
