@@ -65,6 +65,7 @@ fn exit_ns(run: impl FnOnce(Vcpu)) -> f64 {
         instance: "bench".into(),
         bus: Some(bus.path().to_owned()),
         cpus: 1,
+        disks: 0,
         device_series: (0, 0),
     })
     .unwrap();

@@ -1,13 +1,14 @@
 #!/bin/sh
 # Runs the VMM in a machine that QEMU emulates, processor and all: for hosts whose own KVM cannot boot Linux.
 #
-#   vmm/guest/nested.sh VMM GUEST OUTPUT <RUNS
+#   vmm/guest/nested.sh VMM GUEST OUTPUT [DISKS] <RUNS
 #
 # QEMU emulates a processor with AMD's SVM; a stock kernel in it loads kvm-amd and has a real /dev/kvm. GUEST is what
 # `build.sh` made; inside it is /guest. Each line of RUNS is a name, a time limit in seconds, and arguments for the
 # VMM. For each, OUTPUT gets NAME.out (what the VMM said) and NAME.code (its exit code), and at the end all slabs.
+# What is in the directory DISKS is in /disks there; `disks.md5` gets the sums of it after the last run.
 set -eu
-vmm=$(readlink -f "$1") guest=$(readlink -f "$2") out=$3
+vmm=$(readlink -f "$1") guest=$(readlink -f "$2") out=$3 disks=${4:-}
 mkdir -p "$out"
 out=$(readlink -f "$out")
 
@@ -18,6 +19,8 @@ cp "$guest/busybox" "$root/bin/"
 cp "$guest/vmlinuz" "$guest/initramfs" "$root/guest/"
 cp -r "$guest/modules" "$root/modules"
 cp "$vmm" "$root/vmm"
+mkdir "$root/disks"
+[ -z "$disks" ] || cp "$disks"/* "$root/disks/"
 # And the libraries that it is linked with.
 ldd "$vmm" 2>/dev/null | grep -o '/[^ ]*' | while read -r library; do
     mkdir -p "$root$(dirname "$library")"
@@ -44,6 +47,7 @@ while read -r name limit arguments; do
     echo "$code" >"/out/$name.code"
 done </runs
 mv /dev/shm/rondo/*.slab /out
+cd /disks && md5sum * >/out/disks.md5 2>/dev/null
 cd /out
 echo BEGIN-OUTPUT
 tar -czf - . | base64

@@ -2,6 +2,8 @@
 
 use crate::boot::{self, Linux};
 use crate::devices::Console;
+use crate::devices::block::DiskConfig;
+use crate::disks;
 use crate::ending::Ending;
 use crate::error::Error;
 use crate::event_loop::Deadline;
@@ -36,6 +38,10 @@ pub struct Cli {
     /// Bus directory
     #[arg(long, value_name = "DIRECTORY", env = "RONDO_BUS")]
     bus: Option<PathBuf>,
+
+    /// A disk: a regular file or a block device; `,ro` at the end lets the guest only read. May be repeated
+    #[arg(long = "disk", value_name = "PATH[,ro]")]
+    disks: Vec<DiskConfig>,
 
     /// End after that many seconds, whatever the guest does
     #[arg(long, value_name = "SECONDS")]
@@ -90,7 +96,8 @@ struct ToyArgs {
     #[arg(long, value_name = "COUNT", requires = "toy")]
     toy_burst: Option<u64>,
 
-    /// Pairs of accesses to the block device's registers in a disk phase [default: as many as 3 seconds take]
+    /// Blocks to be written and read again in a disk phase; without a disk, pairs of accesses to where its
+    /// registers would be [default: as many as 3 seconds take]
     #[arg(long, value_name = "COUNT", requires = "toy")]
     toy_disk: Option<u64>,
 
@@ -104,7 +111,7 @@ struct ToyArgs {
 }
 
 impl ToyArgs {
-    fn toy(&self) -> Toy {
+    fn toy(&self, has_disk: bool) -> Toy {
         let bounds = |accesses: Option<u64>, default: Toy| match accesses {
             Some(accesses) => (accesses, u64::MAX),
             None => (u64::MAX, default.burst_ticks),
@@ -116,6 +123,7 @@ impl ToyArgs {
             rounds: self.toy_rounds,
             burst_accesses,
             burst_ticks,
+            has_disk,
             disk_accesses,
             disk_ticks,
             idle_ticks: self.toy_idle,
@@ -143,11 +151,12 @@ impl Cli {
             let deadline = Deadline::new(Duration::from_secs(seconds), machine.end().clone())?;
             machine.subscribe(Box::new(deadline));
         }
+        let virtio = disks::attach(&mut machine, &self.disks)?;
         let memory = machine.vm().memory.clone();
         let linux = self.linux();
         let entry = match &linux {
-            Some(linux) => linux.load(&memory, self.cpus, &[])?,
-            None => self.toy.toy().load(&memory)?,
+            Some(linux) => linux.load(&memory, self.cpus, &virtio)?,
+            None => self.toy.toy(!self.disks.is_empty()).load(&memory)?,
         };
         // The toy guest reads nothing: Ctrl-C is for the VMM.
         let raw_mode = RawMode::enter(linux.is_none())?;
@@ -183,6 +192,7 @@ impl Cli {
             instance: instance.unwrap_or_else(|| format!("vmm-{}", std::process::id())),
             bus: self.bus.clone(),
             cpus: self.cpus,
+            disks: self.disks.len() as u32,
             device_series: (0, 0),
         };
         let (metrics, refused) = VmMetrics::create(&config)?;

@@ -49,6 +49,17 @@ pub enum Error {
         /// What KVM takes.
         max: u32,
     },
+    /// A file cannot be a disk.
+    #[error(transparent)]
+    Disk(#[from] crate::devices::block::DiskError),
+    /// More than there are interrupt lines for.
+    #[error("{given} disks; a machine has up to {max}: give fewer with --disk")]
+    Disks {
+        /// How many --disk there were.
+        given: usize,
+        /// How many there can be.
+        max: u32,
+    },
     /// Our own mistake.
     #[error("the toy guest does not assemble")]
     Assembler,

@@ -7,7 +7,8 @@
 //! ```text
 //! cli -> Machine::new -> load the guest -> Machine::run
 //!          |                                 |- vCPU threads: KVM_RUN -> Exit -> Devices      (vcpu.rs)
-//!          guest memory, irqchip, vCPUs      |- event loop: tick, signals, console, ending    (event_loop/)
+//!          guest memory, irqchip, vCPUs      |- disk threads: doorbell -> requests -> interrupt  (devices/block/)
+//!                                            |- event loop: tick, signals, console, ending    (event_loop/)
 //! ```
 //!
 //! A device is a [`devices::MmioDevice`] that [`Machine::attach`] puts at an address; what it does off the
@@ -17,7 +18,9 @@
 pub mod boot;
 pub mod cli;
 pub mod cpu;
+mod device_thread;
 pub mod devices;
+pub mod disks;
 pub mod ending;
 mod error;
 pub mod event_loop;
@@ -34,6 +37,7 @@ pub mod toy;
 pub mod vcpu;
 pub mod vm;
 
+pub use device_thread::DeviceThread;
 pub use ending::{EndRequest, Ending};
 pub use error::Error;
 pub use machine::{Machine, MachineConfig};

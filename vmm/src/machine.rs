@@ -1,6 +1,7 @@
 //! A whole machine: what it is built of, and its life from the first instruction to the last.
 
 use crate::cpu;
+use crate::device_thread::{DeviceThread, DeviceThreads};
 use crate::devices::{Console, Devices, MmioDevice, SerialDevice};
 use crate::ending::{EndRequest, Ending};
 use crate::error::Error;
@@ -37,6 +38,7 @@ pub struct Machine {
     vm: Vm,
     devices: Devices,
     subscribers: Vec<Subscriber>,
+    threads: Vec<DeviceThread>,
     metrics: VmMetrics,
     end: Arc<EndRequest>,
 }
@@ -63,6 +65,7 @@ impl Machine {
             devices: Devices::new(serial, end.clone()),
             vm,
             subscribers: vec![Box::new(Signals::new(end.clone())?)],
+            threads: Vec::new(),
             metrics,
             end,
         };
@@ -121,7 +124,12 @@ impl Machine {
         self.subscribers.push(subscriber);
     }
 
-    /// Runs the guest on this thread and one more for each vCPU, until it ends. The filter that is then on
+    /// Starts a thread with the guest, and waits for it at the end.
+    pub fn add_thread(&mut self, thread: DeviceThread) {
+        self.threads.push(thread);
+    }
+
+    /// Runs the guest on this thread and one more for each vCPU and each device that has one, until it ends. The filter that is then on
     /// this thread stays.
     ///
     /// # Errors
@@ -132,6 +140,7 @@ impl Machine {
             vm,
             devices,
             subscribers,
+            threads: device_threads,
             mut metrics,
             end,
         } = self;
@@ -165,6 +174,8 @@ impl Machine {
         let vcpu_filter = config.seccomp.then(seccomp::vcpu).transpose()?;
         let event_loop_filter = config.seccomp.then(seccomp::event_loop).transpose()?;
         let (threads, schedstats) = VcpuThreads::spawn(vcpus, vcpu_filter)?;
+        let device_filter = config.seccomp.then(seccomp::device).transpose()?;
+        let device_threads = DeviceThreads::spawn(device_threads, device_filter, &end)?;
         for (index, schedstat) in (0..).zip(schedstats) {
             if let Some(schedstat) = schedstat {
                 metrics.add_cpu_time(index, schedstat)?;
@@ -179,6 +190,7 @@ impl Machine {
         threads.start();
         let ending = events.run();
         threads.stop();
+        device_threads.stop();
         drop(events);
         if let Some(tick) = Rc::into_inner(tick) {
             tick.into_inner().into_metrics().close();

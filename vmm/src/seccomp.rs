@@ -58,6 +58,21 @@ pub fn vcpu() -> Result<BpfProgram, Error> {
     compile("vCPU", allowed)
 }
 
+/// Filter of a disk's thread: waits for its doorbell, reads, writes and flushes the file that it has.
+///
+/// # Errors
+/// [`Error::Seccomp`]: a mistake of ours.
+pub fn device() -> Result<BpfProgram, Error> {
+    let mut allowed = common();
+    allowed.extend([
+        Any(libc::SYS_fdatasync),
+        Any(libc::SYS_pread64),
+        Any(libc::SYS_pwrite64),
+        Any(libc::SYS_read),
+    ]);
+    compile("device", allowed)
+}
+
 /// Filter of the event loop's thread: waits, reads what is open, sets timers, stops vCPU threads, and puts the
 /// terminal back.
 ///

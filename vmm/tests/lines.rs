@@ -4,8 +4,13 @@
 const BEGIN: &str = "// rondo: begin";
 const END: &str = "// rondo: end";
 
-/// Files with hot paths: the vCPU's loop, and what it calls to record.
-const HOT: [(&str, &str); 2] = [
+/// Files with hot paths: the vCPU's loop, the disk's handler, and what they call to record.
+const HOT: [(&str, &str); 4] = [
+    (
+        "devices/block/server.rs",
+        include_str!("../src/devices/block/server.rs"),
+    ),
+    ("metrics/block.rs", include_str!("../src/metrics/block.rs")),
     ("vcpu.rs", include_str!("../src/vcpu.rs")),
     ("metrics/vcpu.rs", include_str!("../src/metrics/vcpu.rs")),
 ];
@@ -41,5 +46,15 @@ fn the_vcpus_loop_does_not_record_outside_of_the_marks() {
     let (_, outside) = split(include_str!("../src/vcpu.rs"));
     let body = outside.iter().skip_while(|line| !line.starts_with("impl Vcpu"));
     let stray: Vec<_> = body.filter(|line| line.contains("metrics")).collect();
+    assert!(stray.is_empty(), "{stray:?}");
+}
+
+#[test]
+fn the_disks_handler_does_not_record_outside_of_the_marks() {
+    let (_, outside) = split(include_str!("../src/devices/block/server.rs"));
+    let handler = outside.iter().skip_while(|line| !line.starts_with("pub fn run"));
+    let stray: Vec<_> = handler
+        .filter(|line| line.contains("metrics") || line.contains("Instant"))
+        .collect();
     assert!(stray.is_empty(), "{stray:?}");
 }

@@ -15,11 +15,18 @@ use std::process::{Command, Stdio};
 /// Length of the workload's phases.
 const PHASE_SECONDS: u64 = 3;
 
-/// What is run: a name, and arguments, in which `/guest` is where the guest's files are.
+/// What is run: a name, and arguments, in which `/guest` is where the guest's files are, and `/disks` its disks.
 const RUNS: [(&str, &[&str]); 2] = [
     (
         "one",
-        &["--cmdline", "console=ttyS0 panic=-1 pci=off quiet phase=3"],
+        &[
+            "--disk",
+            "/disks/vda",
+            "--disk",
+            "/disks/vdb,ro",
+            "--cmdline",
+            "console=ttyS0 panic=-1 pci=off quiet phase=3",
+        ],
     ),
     (
         "two",
@@ -59,7 +66,7 @@ fn has_hardware() -> bool {
 }
 
 /// Files as `nested.sh` leaves them, from a VMM that runs here.
-fn run_here(guest: &Path, output: &Path) {
+fn run_here(guest: &Path, disks: &Path, output: &Path) {
     for (name, arguments) in RUNS {
         let ended = Command::new("timeout")
             .arg("60")
@@ -70,7 +77,11 @@ fn run_here(guest: &Path, output: &Path) {
             .arg(guest.join("vmlinuz"))
             .arg("--initramfs")
             .arg(guest.join("initramfs"))
-            .args(arguments)
+            .args(
+                arguments
+                    .iter()
+                    .map(|argument| argument.replace("/disks", disks.to_str().unwrap())),
+            )
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -81,10 +92,10 @@ fn run_here(guest: &Path, output: &Path) {
     }
 }
 
-fn run_nested(guest: &Path, output: &Path) {
+fn run_nested(guest: &Path, disks: &Path, output: &Path) {
     let mut nested = Command::new(Path::new(SCRIPTS).join("nested.sh"))
         .arg(assert_cmd::cargo::cargo_bin!("rondo-vmm"))
-        .args([guest, output])
+        .args([guest, output, disks])
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -100,6 +111,23 @@ fn run_nested(guest: &Path, output: &Path) {
     }
     drop(runs);
     assert!(nested.wait().unwrap().success());
+}
+
+/// Of a whole file.
+fn sum(path: &Path) -> String {
+    let file = std::fs::File::open(path).unwrap();
+    let printed = Command::new("md5sum").stdin(file).output().unwrap().stdout;
+    String::from_utf8(printed)
+        .unwrap()
+        .trim_end_matches("  -\n")
+        .to_owned()
+}
+
+/// An empty disk to write to, and one to read.
+fn make_disks(directory: &Path) {
+    std::fs::write(directory.join("vda"), vec![0; 2 << 20]).unwrap();
+    let text: Vec<u8> = (0..512_u32 << 10).map(|at| (at % 251) as u8).collect();
+    std::fs::write(directory.join("vdb"), text).unwrap();
 }
 
 struct Ended {
@@ -141,16 +169,20 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
         Ok(guest) => guest,
         Err(why) => return skip(test, &why),
     };
-    let output = tempfile::tempdir().unwrap();
+    let (output, disks) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    make_disks(disks.path());
+    let untouched = sum(&disks.path().join("vdb"));
     if has_hardware() {
         assert!(has_kvm(test));
-        run_here(&guest, output.path());
+        run_here(&guest, disks.path(), output.path());
+        let sums = ["vda", "vdb"].map(|disk| format!("{}  {disk}\n", sum(&disks.path().join(disk))));
+        std::fs::write(output.path().join("disks.md5"), sums.concat()).unwrap();
     } else if Command::new("qemu-system-x86_64")
         .arg("--version")
         .output()
         .is_ok()
     {
-        run_nested(&guest, output.path());
+        run_nested(&guest, disks.path(), output.path());
     } else {
         return skip(test, "neither virtualisation nor qemu-system-x86_64");
     }
@@ -170,6 +202,14 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
         one.said
     );
     what_the_workload_did_is_on_the_bus(&one);
+    what_the_disks_did_is_what_the_guest_says(&one);
+    let sums = std::fs::read_to_string(output.path().join("disks.md5")).unwrap();
+    for disk in ["vda", "vdb"] {
+        let sum = disk_line(&one.said, disk).split_once("sum=").unwrap().1;
+        let sum = sum.trim_end_matches("  -");
+        assert!(sums.contains(&format!("{sum}  {disk}\n")), "{sums}{sum}");
+        assert_eq!(sum == untouched, disk == "vdb", "{sum}");
+    }
 
     let two = ended(output.path(), "two");
     assert!(two.said.contains("guest: up with 2 cpus"), "{}", two.said);
@@ -179,6 +219,66 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
         two.said
     );
     assert!(two.recorded.counter("kvm_exits_total", &[("vcpu", "1")]) > 0);
+}
+
+fn disk_line<'s>(said: &'s str, disk: &str) -> &'s str {
+    let line = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(&format!("guest: disk {disk} ")));
+    line.unwrap_or_else(|| panic!("no disk {disk}: {said}"))
+}
+
+/// Two that never met count the same: the guest's kernel, and the slab.
+fn what_the_disks_did_is_what_the_guest_says(Ended { said, recorded }: &Ended) {
+    assert!(said.contains("guest: disk holds what was written"), "{said}");
+    assert!(disk_line(said, "vda").starts_with("ro=0 serial=vda "), "{said}");
+    assert!(disk_line(said, "vdb").starts_with("ro=1 serial=vdb "), "{said}");
+    for disk in ["vda", "vdb"] {
+        let line = said
+            .lines()
+            .find(|line| line.contains("diskstats") && line.contains(disk));
+        let fields: Vec<_> = line.unwrap().split_ascii_whitespace().collect();
+        let name = fields.iter().position(|field| *field == disk).unwrap();
+        // Linux `Documentation/admin-guide/iostats.rst`, counted from 1.
+        let field = |number: usize| fields[name + number].parse::<u64>().unwrap();
+        let requests = |op| recorded.counter("blk_requests_total", &[("device", disk), ("op", op)]);
+        let bytes =
+            |direction| recorded.counter("blk_bytes_total", &[("device", disk), ("direction", direction)]);
+        assert_eq!(requests("read"), field(1), "{line:?}");
+        assert_eq!(bytes("read"), field(3) * 512, "{line:?}");
+        // An empty write that asks for a flush is a write to Linux, which sends the flush alone.
+        assert_eq!(requests("write") + requests("flush"), field(5), "{line:?}");
+        assert_eq!(bytes("write"), field(7) * 512, "{line:?}");
+        assert_eq!(requests("flush"), field(16), "{line:?}");
+        assert_eq!(requests("get_id"), 1, "of its serial file");
+        let all: u64 = ["read", "write", "flush", "get_id", "other"]
+            .map(requests)
+            .iter()
+            .sum();
+        let timed: u64 = ["read", "write", "flush", "get_id", "other"]
+            .map(|op| {
+                recorded
+                    .samples("blk_request_duration_ns", &[("device", disk), ("op", op)])
+                    .0
+            })
+            .iter()
+            .sum();
+        assert_eq!(timed, all);
+        assert_eq!(recorded.samples("blk_queue_depth", &[("device", disk)]).0, all);
+    }
+    // An interrupt is a read and a write of registers. A ring would be one more write, if it took an exit.
+    let (reads, writes) = (
+        recorded.exits("0", "mmio_read"),
+        recorded.exits("0", "mmio_write"),
+    );
+    println!("{reads} reads and {writes} writes of registers");
+    assert!(
+        reads.abs_diff(writes) < 64,
+        "{reads} reads and {writes} writes of registers"
+    );
+    let written = recorded.counter("blk_bytes_total", &[("device", "vda"), ("direction", "write")]);
+    assert_eq!(written, 64 * 4096);
+    assert!(recorded.gauge("boot_first_block_request_ns") > recorded.gauge("boot_first_serial_byte_ns"));
 }
 
 fn what_the_workload_did_is_on_the_bus(Ended { said, recorded }: &Ended) {

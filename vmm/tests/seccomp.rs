@@ -8,7 +8,7 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use rondo_vmm::devices::MmioDevice;
 use rondo_vmm::metrics::{MetricsConfig, VmMetrics};
 use rondo_vmm::toy::Toy;
-use rondo_vmm::{Machine, MachineConfig, layout};
+use rondo_vmm::{DeviceThread, Machine, MachineConfig, layout};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -82,6 +82,7 @@ fn child_with_an_intruder() {
         instance: "vm-1".into(),
         bus: Some(bus),
         cpus: 1,
+        disks: 0,
         device_series: (0, 0),
     };
     let (metrics, _) = VmMetrics::create(&config).unwrap();
@@ -97,6 +98,14 @@ fn child_with_an_intruder() {
             let range = layout::VIRTIO_BLOCK..layout::VIRTIO_BLOCK + layout::VIRTIO_SIZE;
             machine.attach(range, Box::new(Intruder(file))).unwrap();
         }
+        "device" => machine.add_thread(DeviceThread {
+            name: "vda".into(),
+            work: Box::new(move || {
+                let _ = std::fs::File::open(&file);
+                std::process::exit(3);
+            }),
+            wake: Box::new(|| ()),
+        }),
         _ => machine.subscribe(Box::new(LoopIntruder(EventFd::new(EFD_NONBLOCK).unwrap(), file))),
     }
     let toy = Toy {
@@ -128,7 +137,7 @@ fn a_call_that_is_not_allowed_kills_the_vmm() {
     if !has_kvm("a_call_that_is_not_allowed_kills_the_vmm") {
         return;
     }
-    for thread in ["vcpu", "event loop"] {
+    for thread in ["vcpu", "device", "event loop"] {
         let bus = bus();
         let status = intrude(bus.path(), thread, "on");
         assert_eq!(status.signal(), Some(nix::libc::SIGSYS), "{thread}: {status}");
@@ -149,7 +158,7 @@ fn without_filters_the_same_calls_are_harmless() {
     if !has_kvm("without_filters_the_same_calls_are_harmless") {
         return;
     }
-    for thread in ["vcpu", "event loop"] {
+    for thread in ["vcpu", "device", "event loop"] {
         let bus = bus();
         assert_eq!(intrude(bus.path(), thread, "off").code(), Some(3), "{thread}");
     }

@@ -193,6 +193,7 @@ fn a_doorbell_takes_no_exit() {
         instance: "vm-1".into(),
         bus: Some(bus.path().to_owned()),
         cpus: 1,
+        disks: 0,
         device_series: (0, 0),
     })
     .unwrap();

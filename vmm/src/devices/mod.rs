@@ -3,8 +3,10 @@
 //! Called on vCPU threads. Each device has a lock of its own, so vCPUs meet only at the same device.
 //! Nobody there: reads give all ones, as on a bus without a device, and writes are lost.
 
+pub mod block;
 mod power;
 mod serial;
+pub mod virtio;
 
 pub use serial::{Console, SerialDevice};
 

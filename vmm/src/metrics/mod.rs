@@ -3,16 +3,19 @@
 //! | thread | handle | series |
 //! |---|---|---|
 //! | each vCPU | [`VcpuMetrics`] | exits by reason, time in the guest, time to handle an exit |
+//! | each disk | [`BlockMetrics`] | requests and their duration by operation, bytes by direction, depth of the queue |
 //! | event loop | [`VmMetrics`] | the tick's own, the process's, each vCPU thread's CPU time, the kernel's counters, milestones |
 //!
 //! Everything is registered before the first instruction of the guest; afterwards a record is a few stores.
 //! A device gets handles of its own from [`VmMetrics::writer`] before it moves to its thread.
 
+mod block;
 mod kernel;
 mod milestones;
 mod process;
 mod vcpu;
 
+pub use block::BlockMetrics;
 pub use milestones::{Milestone, Milestones};
 pub use vcpu::VcpuMetrics;
 
@@ -35,7 +38,9 @@ pub struct MetricsConfig {
     pub bus: Option<PathBuf>,
     /// vCPUs to have room for.
     pub cpus: u32,
-    /// Gauges and counters, and distributions and histograms, of devices to have room for.
+    /// Disks to have room for.
+    pub disks: u32,
+    /// Gauges and counters, and distributions and histograms, of other devices to have room for.
     pub device_series: (u32, u32),
 }
 
@@ -111,6 +116,14 @@ impl VmMetrics {
         VcpuMetrics::register(&mut self.writer, index, self.milestones.clone())
     }
 
+    /// The handles of a disk's thread.
+    ///
+    /// # Errors
+    /// There is no room; see [`MetricsConfig::disks`].
+    pub fn block(&mut self, device: &str) -> Result<BlockMetrics, RegisterError> {
+        BlockMetrics::register(&mut self.writer, device, self.milestones.clone())
+    }
+
     /// Records the kernel's counters of a vCPU from now on.
     ///
     /// # Errors
@@ -182,9 +195,14 @@ impl VmMetrics {
 fn schema(config: &MetricsConfig) -> SchemaConfig {
     let (points, distributions) = config.device_series;
     let of_vcpus = |each: u32| config.cpus.saturating_mul(each);
+    let of_disks = |each: u32| config.disks.saturating_mul(each);
     let own_points = process::SERIES + 4;
     SchemaConfig::default().capacity(
-        of_vcpus(vcpu::COUNTERS + kernel::SERIES_MAX + 1).saturating_add(own_points + points),
-        of_vcpus(vcpu::HISTOGRAMS).saturating_add(1 + distributions),
+        of_vcpus(vcpu::COUNTERS + kernel::SERIES_MAX + 1)
+            .saturating_add(of_disks(block::SERIES.0))
+            .saturating_add(own_points + points),
+        of_vcpus(vcpu::HISTOGRAMS)
+            .saturating_add(of_disks(block::SERIES.1))
+            .saturating_add(1 + distributions),
     )
 }

@@ -4,8 +4,10 @@
 //! for. What it does stands at the top of `program.rs`.
 
 mod assembler;
+mod disk;
 mod program;
 
+pub use disk::{BLOCK_SIZE, block};
 pub use program::TICK_NS;
 
 use crate::cpu::Entry as CpuEntry;
@@ -40,7 +42,10 @@ pub struct Toy {
     pub burst_accesses: u64,
     /// Timer interrupts, of [`TICK_NS`], after which a burst ends anyway.
     pub burst_ticks: u64,
-    /// Pairs of accesses to the block device's registers (a read and a write) in a disk phase.
+    /// Whether there is a disk to write to.
+    pub has_disk: bool,
+    /// Blocks of [`BLOCK_SIZE`] bytes that are written to the disk and read again in a disk phase; without a disk,
+    /// pairs of accesses to where its registers would be (a read and a write).
     pub disk_accesses: u64,
     /// Timer interrupts after which a disk phase ends anyway.
     pub disk_ticks: u64,
@@ -59,6 +64,7 @@ impl Default for Toy {
             rounds: None,
             burst_accesses: u64::MAX,
             burst_ticks: 300,
+            has_disk: false,
             disk_accesses: u64::MAX,
             disk_ticks: 300,
             idle_ticks: 300,
@@ -75,10 +81,16 @@ pub struct Ledger {
     pub io_out: u64,
     /// Reads from ports.
     pub io_in: u64,
-    /// Reads from the block device's registers.
+    /// Reads from the block device's registers, or from where they would be.
     pub mmio_read: u64,
     /// Writes to them.
     pub mmio_write: u64,
+    /// Requests to the disk.
+    pub requests: u64,
+    /// Interrupts by it.
+    pub interrupts: u64,
+    /// Requests that failed, and blocks that were not read as they were written.
+    pub disk_failures: u64,
     /// Timer interrupts.
     pub ticks: u64,
     /// Rounds.
@@ -92,16 +104,21 @@ impl Toy {
     /// [`Error::GuestMemory`] if there is less than [`MEMORY_MIN_MIB`].
     pub fn load(&self, memory: &GuestMemoryMmap) -> Result<CpuEntry, Error> {
         let what = "the toy guest";
-        let assembled = program::assemble(self.finish);
-        let (code, handler) = assembled.ok_or(Error::Assembler)?;
+        let assembled = program::assemble(self.finish, self.has_disk);
+        let (code, [timer, disk]) = assembled.ok_or(Error::Assembler)?;
         let write = |bytes: &[u8], address: u32| {
             memory
                 .write_slice(bytes, GuestAddress(u64::from(address)))
                 .map_err(Error::guest_memory(what))
         };
         write(&code, CODE)?;
-        let gate = interrupt_gate(u64::from(handler));
-        write(&gate.to_le_bytes(), IDT + u32::from(TIMER_VECTOR) * 16)?;
+        for (vector, handler) in [(TIMER_VECTOR, timer), (disk::VECTOR, disk)] {
+            let gate = interrupt_gate(u64::from(handler));
+            write(&gate.to_le_bytes(), IDT + u32::from(vector) * 16)?;
+        }
+        if self.has_disk {
+            disk::prepare(memory).map_err(Error::guest_memory(what))?;
+        }
         for (parameter, value) in [
             (Parameter::Rounds, self.rounds.unwrap_or(u64::MAX)),
             (Parameter::BurstAccesses, self.burst_accesses),
@@ -122,7 +139,7 @@ impl Toy {
             rip: u64::from(CODE),
             rsp: layout::STACK_TOP,
             rsi: 0,
-            idt: (u64::from(IDT), (u16::from(TIMER_VECTOR) + 1) * 16 - 1),
+            idt: (u64::from(IDT), (u16::from(disk::VECTOR) + 1) * 16 - 1),
         })
     }
 
@@ -141,6 +158,9 @@ impl Toy {
             io_in: read(Entry::IoIn)?,
             mmio_read: read(Entry::MmioRead)?,
             mmio_write: read(Entry::MmioWrite)?,
+            requests: read(Entry::Requests)?,
+            interrupts: read(Entry::Interrupts)?,
+            disk_failures: read(Entry::DiskFailures)?,
             ticks: read(Entry::Ticks)?,
             rounds: read(Entry::Rounds)?,
         })
@@ -154,12 +174,16 @@ impl std::fmt::Display for Ledger {
             io_in,
             mmio_read,
             mmio_write,
+            requests,
+            interrupts,
+            disk_failures,
             ticks,
             rounds,
         } = self;
         write!(
             f,
             "io_out={io_out} io_in={io_in} mmio_read={mmio_read} mmio_write={mmio_write} \
+             requests={requests} interrupts={interrupts} disk_failures={disk_failures} \
              ticks={ticks} rounds={rounds}"
         )
     }
@@ -183,9 +207,13 @@ mod tests {
         let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 2 << 20)]).unwrap();
         let entry = Toy::default().load(&memory).unwrap();
         assert_eq!(entry.rip, u64::from(CODE));
-        let (code, handler) = program::assemble(Finish::PowerOff).unwrap();
-        assert!((200..700).contains(&code.len()), "{} bytes", code.len());
-        assert!((CODE..CODE + code.len() as u32).contains(&handler));
+        for has_disk in [false, true] {
+            let (code, handlers) = program::assemble(Finish::PowerOff, has_disk).unwrap();
+            assert!((200..1_300).contains(&code.len()), "{} bytes", code.len());
+            for handler in handlers {
+                assert!((CODE..CODE + code.len() as u32).contains(&handler));
+            }
+        }
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The toy guest's program.
 //!
 //! It works in rounds of three phases, and announces each on the serial port: a burst of port accesses with
-//! some arithmetic in between, accesses to the registers of the block device, and idleness. Each phase ends
+//! some arithmetic in between, writes to the disk and reads of what was written (without a disk, accesses to where its
+//! registers would be), and idleness. Each phase ends
 //! after so many accesses or so many timer interrupts, whichever comes first. Every access that leaves the
 //! guest is counted in guest memory, next to the instruction that makes it: the ledger, which is what the
 //! VMM's own counters are compared with.
 
 use super::Finish;
 use super::assembler::{Assembler, Label};
+use super::disk;
 use crate::layout::{
     HIGH_MEMORY, KEYBOARD_COMMAND_PORT, LOCAL_APIC, POWER_OFF, SERIAL_PORT, SLEEP_CONTROL_PORT, VIRTIO_BLOCK,
 };
@@ -79,6 +81,12 @@ pub enum Entry {
     MmioRead,
     /// Writes to them.
     MmioWrite,
+    /// Requests to the disk.
+    Requests,
+    /// Interrupts by it.
+    Interrupts,
+    /// Requests that failed, and blocks that were not read as they were written.
+    DiskFailures,
     /// Timer interrupts.
     Ticks,
     /// Rounds that are over.
@@ -92,16 +100,19 @@ impl Entry {
     }
 }
 
-/// The program, and the address of its interrupt handler. `None` only if a label is missing.
-pub fn assemble(finish: Finish) -> Option<(Vec<u8>, u32)> {
+/// The program, and the addresses of its handlers of timer and disk interrupts. `None` only if a label is missing.
+pub fn assemble(finish: Finish, has_disk: bool) -> Option<(Vec<u8>, [u32; 2])> {
     let mut code = Assembler::new(CODE);
-    let [print, handler, round, end] = [(); 4].map(|()| code.label());
+    let [print, timer, disk_handler, request, round, end] = [(); 6].map(|()| code.label());
     let banner = code.label();
     let names = [(); 3].map(|()| code.label());
 
     start_timer(&mut code);
     say(&mut code, banner, print);
     code.sti();
+    if has_disk {
+        disk::start(&mut code, request);
+    }
 
     code.bind(round);
     code.mov_rax_m(Entry::Rounds.address());
@@ -127,12 +138,18 @@ pub fn assemble(finish: Finish) -> Option<(Vec<u8>, u32)> {
 
     say(&mut code, names[1], print);
     phase(&mut code, Parameter::DiskAccesses, Parameter::DiskTicks, |code| {
+        if has_disk {
+            return disk::access(code, request);
+        }
         code.mov_ebx(VIRTIO_BLOCK as u32);
         code.mov_eax_rbx(VIRTIO_MAGIC);
         code.inc_m(Entry::MmioRead.address());
         code.mov_rbx_eax(VIRTIO_QUEUE_NOTIFY);
         code.inc_m(Entry::MmioWrite.address());
     });
+    if has_disk {
+        disk::flush(&mut code, request);
+    }
 
     say(&mut code, names[2], print);
     idle(&mut code);
@@ -143,7 +160,9 @@ pub fn assemble(finish: Finish) -> Option<(Vec<u8>, u32)> {
     code.bind(end);
     finish_with(&mut code, finish);
     print_routine(&mut code, print);
-    timer_handler(&mut code, handler);
+    disk::request_routine(&mut code, request);
+    interrupt_handler(&mut code, timer, |code| code.inc_m(Entry::Ticks.address()));
+    interrupt_handler(&mut code, disk_handler, disk::acknowledge);
 
     for (label, text) in [
         (banner, "rondo toy guest\n"),
@@ -155,8 +174,7 @@ pub fn assemble(finish: Finish) -> Option<(Vec<u8>, u32)> {
         code.data(text.as_bytes());
         code.data(&[0]);
     }
-    let (bytes, [handler]) = code.finish([handler])?;
-    Some((bytes, handler))
+    code.finish([timer, disk_handler])
 }
 
 /// Makes the local APIC interrupt every [`TICK_NS`]; KVM's counts nanoseconds.
@@ -253,11 +271,11 @@ fn print_routine(code: &mut Assembler, print: Label) {
     code.ret();
 }
 
-fn timer_handler(code: &mut Assembler, handler: Label) {
+fn interrupt_handler(code: &mut Assembler, handler: Label, handle: impl FnOnce(&mut Assembler)) {
     code.bind(handler);
     code.push_rax();
     code.push_rbx();
-    code.inc_m(Entry::Ticks.address());
+    handle(code);
     code.mov_ebx(LOCAL_APIC as u32);
     code.mov_eax(0);
     code.mov_rbx_eax(APIC_END);

@@ -1,0 +1,201 @@
+//! Disks of a toy guest: what it asked for is on the disk and on the bus, exactly.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod common;
+
+use common::{Recorded, bus, has_kvm, run, start, vmm, wait_for_exits};
+use rondo_vmm::toy::{BLOCK_SIZE, block};
+use std::path::Path;
+use tempfile::NamedTempFile;
+
+/// Blocks of the disk.
+const BLOCKS: u64 = 16;
+const SECTORS_OF_BLOCK: u64 = BLOCK_SIZE as u64 / 512;
+const ROUNDS: u64 = 2;
+/// Less than the disk has in the first round, and more in both.
+const PAIRS: u64 = 12;
+
+fn disk() -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    file.as_file().set_len(BLOCKS * u64::from(BLOCK_SIZE)).unwrap();
+    file
+}
+
+fn workload(option: &str) -> [&str; 10] {
+    [
+        "--toy-rounds",
+        "2",
+        "--toy-burst",
+        "5",
+        "--toy-disk",
+        "12",
+        "--toy-idle",
+        "1",
+        "--disk",
+        option,
+    ]
+}
+
+fn requests(recorded: &Recorded, op: &str) -> u64 {
+    recorded.counter("blk_requests_total", &[("device", "vda"), ("op", op)])
+}
+
+fn bytes(recorded: &Recorded, direction: &str) -> u64 {
+    recorded.counter("blk_bytes_total", &[("device", "vda"), ("direction", direction)])
+}
+
+/// Known in three ways: from the arguments, from the guest's own ledger, and from what is on the disk.
+#[test]
+fn requests_and_bytes_are_counted_exactly_and_are_on_the_disk() {
+    if !has_kvm("requests_and_bytes_are_counted_exactly_and_are_on_the_disk") {
+        return;
+    }
+    let disk = disk();
+    let run = run(&workload(disk.path().to_str().unwrap()));
+    assert_eq!(run.exit_code, Some(0), "{}", run.stderr);
+    let recorded = &run.recorded;
+
+    let pairs = ROUNDS * PAIRS;
+    for (op, count) in [
+        ("read", pairs),
+        ("write", pairs),
+        ("flush", ROUNDS),
+        ("get_id", 1),
+        ("other", 0),
+    ] {
+        assert_eq!(requests(recorded, op), count, "{op}");
+        let of_op = [("device", "vda"), ("op", op)];
+        let (timed, sum, _) = recorded.samples("blk_request_duration_ns", &of_op);
+        assert_eq!(timed, count, "{op}");
+        assert_eq!(sum > 0.0, count > 0, "{op}");
+    }
+    for direction in ["read", "write"] {
+        assert_eq!(
+            bytes(recorded, direction),
+            pairs * u64::from(BLOCK_SIZE),
+            "{direction}"
+        );
+    }
+    let all = 2 * pairs + ROUNDS + 1;
+    assert_eq!(run.ledger["requests"], all);
+    assert_eq!(run.ledger["interrupts"], all, "one for each, by irqfd");
+    assert_eq!(run.ledger["disk_failures"], 0);
+    let (waited, depth, _) = recorded.samples("blk_queue_depth", &[("device", "vda")]);
+    assert_eq!((waited, depth), (all, all as f64), "one request at a time");
+    assert!(recorded.gauge("boot_first_block_request_ns") > recorded.gauge("boot_first_exit_ns"));
+
+    // A ring of the doorbell takes no exit: only set-up and interrupts do.
+    let (set_up_writes, set_up_reads) = (18, 1);
+    assert_eq!(recorded.exits("0", "mmio_write"), all + set_up_writes);
+    assert_eq!(recorded.exits("0", "mmio_read"), all + set_up_reads);
+
+    let series = recorded.slab.series().len();
+    assert!((30..=45).contains(&series), "{series} series");
+
+    let written = std::fs::read(disk.path()).unwrap();
+    let expected: Vec<u8> = (0..BLOCKS)
+        .flat_map(|number| block(number * SECTORS_OF_BLOCK))
+        .collect();
+    assert!(written == expected, "the disk holds something else");
+}
+
+/// The guest's mistake is told to the guest, and goes on being counted.
+#[test]
+fn a_disk_that_is_only_read_stays_as_it_is() {
+    if !has_kvm("a_disk_that_is_only_read_stays_as_it_is") {
+        return;
+    }
+    let disk = disk();
+    let run = run(&workload(&format!("{},ro", disk.path().display())));
+    assert_eq!(run.exit_code, Some(0), "{}", run.stderr);
+    let pairs = ROUNDS * PAIRS;
+    assert_eq!(requests(&run.recorded, "write"), pairs);
+    assert_eq!(bytes(&run.recorded, "write"), 0);
+    assert_eq!(bytes(&run.recorded, "read"), pairs * u64::from(BLOCK_SIZE));
+    // Each write failed; and what was read was not it, except in block 0, whose number an empty disk holds, too.
+    let in_block_0 = pairs.div_ceil(BLOCKS);
+    assert_eq!(run.ledger["disk_failures"], 2 * pairs - in_block_0);
+    assert!(std::fs::read(disk.path()).unwrap().iter().all(|byte| *byte == 0));
+}
+
+/// Two writers destroy a file system, and none of them notices.
+#[test]
+fn a_second_machine_does_not_get_a_disk_that_is_written_to() {
+    if !has_kvm("a_second_machine_does_not_get_a_disk_that_is_written_to") {
+        return;
+    }
+    let (disk, first_bus, second_bus) = (disk(), bus(), bus());
+    let path = disk.path().to_str().unwrap();
+    let mut first = start(first_bus.path(), &["--disk", path]);
+    wait_for_exits(first_bus.path());
+    let second = vmm(second_bus.path(), &["--disk", path]).output().unwrap();
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(
+        said.contains("in use by another machine") && said.contains(path),
+        "{said}"
+    );
+    // The lock goes with the process, however that ends.
+    let third = vmm(second_bus.path(), &workload(path)).output().unwrap();
+    assert!(
+        third.status.success(),
+        "{}",
+        String::from_utf8_lossy(&third.stderr)
+    );
+}
+
+#[test]
+fn a_disk_that_is_none_is_refused_with_what_to_do() {
+    if !has_kvm("a_disk_that_is_none_is_refused_with_what_to_do") {
+        return;
+    }
+    let odd = NamedTempFile::new().unwrap();
+    odd.as_file().set_len(1000).unwrap();
+    let many = ["--disk", "/dev/null"].repeat(9);
+    for (arguments, says) in [
+        (vec!["--disk", "/nonexistent/disk"], "make one with `truncate"),
+        (
+            vec!["--disk", "/dev/null"],
+            "neither a regular file nor a block device",
+        ),
+        (vec!["--disk", odd.path().to_str().unwrap()], "truncate -s %512"),
+        (many, "9 disks; a machine has up to 8"),
+    ] {
+        let output = vmm(bus().path(), &arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+/// The disk's thread is the one that a hostile request would break into.
+#[test]
+fn a_disks_thread_has_a_filter() {
+    if !has_kvm("a_disks_thread_has_a_filter") {
+        return;
+    }
+    let (disk, bus) = (disk(), bus());
+    let mut vmm = start(
+        bus.path(),
+        &["--disk", disk.path().to_str().unwrap(), "--toy-burst", "30"],
+    );
+    wait_for_exits(bus.path());
+    common::wait_until("a request", || {
+        requests(&Recorded::read(bus.path()), "flush") + requests(&Recorded::read(bus.path()), "write") > 0
+    });
+    let status = thread_status(vmm.id(), "vda");
+    vmm.kill().unwrap();
+    vmm.wait().unwrap();
+    assert!(status.contains("Seccomp:\t2"), "{status}");
+}
+
+fn thread_status(process: u32, name: &str) -> String {
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let status = |task: &Path| std::fs::read_to_string(task.join("status")).unwrap();
+    let mut statuses = tasks.map(|task| status(&task.unwrap().path()));
+    statuses
+        .find(|status| status.starts_with(&format!("Name:\t{name}\n")))
+        .unwrap()
+}
