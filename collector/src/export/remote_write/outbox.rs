@@ -7,6 +7,8 @@ use super::exporter::{Batch, Exporter, Left};
 use super::journal::{Journal, JournalError};
 use crate::collector::Collector;
 use crate::export::ExportCursor;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,18 +35,18 @@ struct Flight {
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     /// The directory of the journals cannot be made.
-    #[error("cannot make {path}: {source}")]
+    #[error("cannot make {path}: {error}")]
     Directory {
         /// Which.
         path: std::path::PathBuf,
         /// The system's answer.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A request could not be made, and was left out.
-    #[error("a request could not be made, and its samples are lost: {0}")]
+    #[error("a request could not be made, and its samples are lost")]
     Body(#[from] BodyError),
 }
 
@@ -56,9 +58,10 @@ impl Outbox {
     /// # Errors
     /// The journal cannot be read or written.
     pub fn open(directory: &Path, destination: &Arc<Destination>, now_ns: i64) -> Result<Self, OutboxError> {
-        std::fs::create_dir_all(directory).map_err(|source| OutboxError::Directory {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| OutboxError::Directory {
             path: directory.to_owned(),
-            source,
+            error,
         })?;
         let path = directory.join(format!("{}.journal", destination.name));
         let (journal, recovered) = Journal::open(&path)?;
