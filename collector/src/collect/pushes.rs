@@ -174,7 +174,7 @@ mod tests {
     fn without_authority(name: &str) -> Destination {
         Destination {
             tls: Tls {
-                ca_file: Some("/nonexistent".into()),
+                ca_file: Some("/nonexistent/ca.pem".into()),
                 ..Tls::default()
             },
             ..to(name)

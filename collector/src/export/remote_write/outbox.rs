@@ -6,7 +6,7 @@ use super::destination::{Destination, Protocol};
 use super::exporter::{Batch, Exporter, Left};
 use super::journal::{Journal, JournalError};
 use crate::collector::Collector;
-use crate::export::ExportCursor;
+use crate::export::{ExportCursor, Histograms};
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
@@ -19,6 +19,7 @@ pub struct Outbox {
     journal: Journal,
     tier: u8,
     flight: Option<Flight>,
+    histograms_left_out: u64,
 }
 
 /// The batch that is on its way.
@@ -53,7 +54,8 @@ pub enum OutboxError {
 impl Outbox {
     /// Goes on where the journal in `directory` was left. A new destination begins with what is at most as old as its
     /// `backlog`, as of the wall clock's `now_ns`. One that wants another tier than before begins behind the newest row that it
-    /// has had of that one: the series are the same, and older samples would be out of order.
+    /// has had of that one: the series are the same, and older samples would be out of order. One that wants no native histograms
+    /// has none in the batch that was on its way either, as a server that will never take them would never take another.
     ///
     /// # Errors
     /// The journal cannot be read or written.
@@ -110,6 +112,12 @@ impl Outbox {
             );
             exporter.forget_aggregates(now_ns);
         }
+        let mut histograms_left_out = 0;
+        if destination.naming.histograms == Histograms::Classic
+            && let Some(batch) = &mut flight
+        {
+            histograms_left_out = leave_out_histograms(batch)?;
+        }
         if let Some(newest_ns) = newest_ns {
             exporter.forget_aggregates(newest_ns.max(now_ns));
         }
@@ -122,6 +130,7 @@ impl Outbox {
                 is_written: true,
                 parts_done: recovered.parts_done,
             }),
+            histograms_left_out,
         };
         if is_new {
             outbox.journal.begin_anew(&outbox.exporter.snapshot())?;
@@ -153,6 +162,11 @@ impl Outbox {
                 return Ok(None);
             };
             match flight.batch.bodies.get(flight.parts_done) {
+                // All of it was left out.
+                Some(body) if body.sample_count == 0 && flight.is_written => {
+                    self.done()?;
+                    continue;
+                }
                 Some(body) => {
                     if !flight.is_written {
                         self.journal.begin(&flight.batch.to_bytes())?;
@@ -203,6 +217,11 @@ impl Outbox {
         self.exporter.counts()
     }
 
+    /// Native histograms that were on their way and are not wanted any more.
+    pub fn histograms_left_out(&self) -> u64 {
+        self.histograms_left_out
+    }
+
     /// Points that wait in archives.
     pub fn points_ahead(&self) -> u64 {
         self.exporter.points_ahead()
@@ -212,6 +231,17 @@ impl Outbox {
     pub fn tier(&self) -> u8 {
         self.tier
     }
+}
+
+/// How many. A request of which nothing is left stays, empty: the journal counts those that are done with.
+fn leave_out_histograms(batch: &mut Batch) -> Result<u64, BodyError> {
+    let mut all = 0;
+    for body in &mut batch.bodies {
+        let (rest, left_out) = body.without_histograms()?;
+        *body = rest;
+        all += left_out as u64;
+    }
+    Ok(all)
 }
 
 /// The cursor of a snapshot, and its aggregates.

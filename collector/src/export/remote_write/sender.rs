@@ -189,6 +189,7 @@ impl Shared {
                 None => return,
                 Some(Ok((client, outbox))) => {
                     self.works();
+                    self.count_left_out(outbox.histograms_left_out());
                     return Sending::new(self.clone(), client, outbox).run();
                 }
                 Some(Err(error)) => {
@@ -203,6 +204,17 @@ impl Shared {
         let client = Client::new(&self.destination)?;
         let outbox = Outbox::open(&self.directory, &self.destination, wall_ns())?;
         Ok((client, outbox))
+    }
+
+    fn count_left_out(&self, histograms: u64) {
+        if histograms > 0 {
+            tracing::warn!(
+                "remote write to {}: {histograms} native histograms were on their way and do not leave, as it is to have none",
+                self.destination.name
+            );
+            let mut tally = self.tallies.lock();
+            *tally.samples_refused.entry("other").or_default() += histograms;
+        }
     }
 
     pub(super) fn is_stopped(&self) -> bool {
