@@ -3,7 +3,7 @@
 
 use crate::simulation::{Host, Machine, START, pass, world};
 use rondo_collector::collector::Collector;
-use rondo_collector::export::remote_write::{Destination, STALE_BITS, Sender, SenderError, Tally};
+use rondo_collector::export::remote_write::{Destination, STALE_BITS, Sender, Tally};
 use rondo_writer::SchemaConfig;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -61,7 +61,7 @@ impl Export {
 
     /// Starts to push, from where it was left.
     pub fn push(&mut self) {
-        self.sender = Some(self.another(&self.destination.clone()).unwrap());
+        self.sender = Some(self.another(&self.destination.clone()));
     }
 
     /// Starts to push with other settings, from where it was left.
@@ -71,11 +71,8 @@ impl Export {
     }
 
     /// One more sender, to another destination of the same collector.
-    ///
-    /// # Errors
-    /// Those of the sender.
-    pub fn another(&self, destination: &Arc<Destination>) -> Result<Sender, SenderError> {
-        Sender::start(destination.clone(), &self.exports(), self.collector.clone())
+    pub fn another(&self, destination: &Arc<Destination>) -> Sender {
+        Sender::start(destination.clone(), &self.exports(), self.collector.clone(), None)
     }
 
     /// Where the journals are.

@@ -58,7 +58,7 @@ fn all_of(lives: &[Life], of: impl Fn(&str, u64) -> Samples) -> Samples {
 /// A second destination of the same collector.
 fn second_sender(export: &Export, destination: Destination) -> Sender {
     let directory = export.host.store.path().join("export");
-    Sender::start(Arc::new(destination), &directory, export.collector.clone()).unwrap()
+    Sender::start(Arc::new(destination), &directory, export.collector.clone(), None)
 }
 
 fn stop(sender: Sender) {

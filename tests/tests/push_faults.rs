@@ -383,7 +383,7 @@ fn a_destination_that_is_down_harms_no_other() {
         name: "down".into(),
         ..destination(&url_of(dead_port()))
     };
-    let down = export.another(&Arc::new(down)).unwrap();
+    let down = export.another(&Arc::new(down));
     let begin = Instant::now();
     let expected = a_minute(&export, &BOTH);
     down.wake();
@@ -402,4 +402,44 @@ fn a_destination_that_is_down_harms_no_other() {
     down.tell_to_stop();
     down.wait(begin + Duration::from_secs(10));
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
+}
+
+/// A number of a server's is a stranger's: sums of it must not end the thread, nor be in what we say was sent.
+#[test]
+fn a_server_that_says_it_wrote_more_than_there_is_harms_nothing() {
+    let receiver = Receiver::start();
+    let huge = u64::MAX;
+    let head = |status: &str| {
+        format!(
+            "HTTP/1.1 {status}\r\nX-Prometheus-Remote-Write-Samples-Written: {huge}\r\n\
+             X-Prometheus-Remote-Write-Histograms-Written: {huge}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )
+    };
+    receiver.script(["403 No", "404 Nor", "403 No"].map(|status| Answer::Raw(head(status).into_bytes())));
+    let mut export = Export::start(destination(&receiver.url()));
+    export.stop();
+    let expected = a_minute(&export, &["vm-0"]);
+    export.push();
+    let all = count(&expected) as u64;
+    assert!(export.wait(PATIENCE, |tally| tally.samples_sent >= all));
+    let tally = export.stop();
+    assert_eq!(tally.requests["refused"], 3);
+    assert_eq!(tally.samples_sent, all, "{tally:?}");
+    assert_eq!(tally.samples_refused.values().sum::<u64>(), 0);
+}
+
+/// Everything else of the collector goes on, and once the file is there, this does, too.
+#[test]
+fn an_authority_that_is_missing_is_a_problem_of_its_destination() {
+    let export = Export::start(Destination {
+        tls: Tls {
+            ca_file: Some("/nonexistent/ca.pem".into()),
+            ..Tls::default()
+        },
+        ..destination("https://localhost:1/")
+    });
+    assert!(export.wait(PATIENCE, |tally| tally.problem.is_some()));
+    let problem = export.tally().problem.unwrap();
+    assert!(problem.contains("/nonexistent/ca.pem"), "{problem}");
+    assert_eq!(problem.matches("No such file").count(), 1, "{problem}");
 }

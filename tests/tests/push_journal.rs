@@ -3,10 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use rondo_collector::export::remote_write::{Destination, SenderError, Tally};
+use rondo_collector::export::remote_write::{Destination, Sender, Tally};
 use rondo_tests::export::{Export, Samples, assert_samples, count, destination, expected_of};
 use rondo_tests::receiver::{Answer, Receiver};
 use rondo_tests::simulation::world;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -239,46 +240,146 @@ fn a_destination_that_wants_another_tier_begins_behind_what_it_has() {
     assert_eq!(stamps, expected);
 }
 
-/// The sender of a collector whose journal was made into that.
-fn with_journal(change: impl FnOnce(&mut Vec<u8>)) -> (Receiver, Export, Result<(), SenderError>) {
+/// A collector that pushes again after that was done to its journal, while its machine lives on.
+fn with_journal(change: impl FnOnce(&Path)) -> (Receiver, Export) {
     let receiver = Receiver::start();
     let mut export = Export::start(destination(&receiver.url()));
     let mut machines = vec![export.machine("vm-0")];
     export.live(&mut machines, 0..30);
     assert!(receiver.wait(PATIENCE, |journal| journal.sample_count >= 10));
     export.stop();
-    let mut bytes = std::fs::read(export.journal()).unwrap();
+    change(&export.journal());
+    export.push();
+    export.live(&mut machines, 30..SECONDS);
+    export.end(machines, SECONDS);
+    (receiver, export)
+}
+
+fn change_bytes(path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
+    let mut bytes = std::fs::read(path).unwrap();
     change(&mut bytes);
-    std::fs::write(export.journal(), &bytes).unwrap();
-    let started = export.another(&Arc::new(destination(&receiver.url())));
-    let started = started.map(|sender| export.sender = Some(sender));
-    if started.is_ok() {
-        export.live(&mut machines, 30..SECONDS);
-        export.end(machines, SECONDS);
-    }
-    (receiver, export, started)
+    std::fs::write(path, &bytes).unwrap();
+}
+
+/// What is wrong, once something is.
+#[track_caller]
+fn problem(export: &Export) -> String {
+    assert!(export.wait(PATIENCE, |tally| tally.problem.is_some()));
+    export.tally().problem.unwrap()
 }
 
 /// To begin anew without a word would send what the server has; to lose somebody's file would be worse.
 #[test]
 fn a_file_that_is_no_journal_is_left_alone_and_named() {
-    let (_, export, started) = with_journal(|bytes| *bytes = b"notes of somebody".to_vec());
-    let error = started.unwrap_err().to_string();
+    let (receiver, export) = with_journal(|path| std::fs::write(path, "notes of somebody").unwrap());
+    let problem = problem(&export);
     assert!(
-        error.contains("test.journal is no journal") && error.contains("move it away"),
-        "{error}"
+        problem.contains("test.journal is no journal") && problem.contains("move it away"),
+        "{problem}"
     );
     assert_eq!(std::fs::read(export.journal()).unwrap(), b"notes of somebody");
+    assert!(export.tally().requests.is_empty());
+    receiver.assert_clean();
 }
 
 #[test]
-fn a_journal_that_is_damaged_at_its_beginning_is_an_error() {
-    let (_, _, started) = with_journal(|bytes| bytes[30] ^= 1);
-    let error = started.unwrap_err().to_string();
+fn a_journal_that_is_damaged_at_its_beginning_is_a_problem() {
+    let (_, export) = with_journal(|path| change_bytes(path, |bytes| bytes[30] ^= 1));
+    let problem = problem(&export);
     assert!(
-        error.contains("test.journal is damaged") && error.contains("move it away"),
-        "{error}"
+        problem.contains("test.journal is damaged") && problem.contains("move it away"),
+        "{problem}"
     );
+}
+
+/// Nobody has to be at the other end of a pipe; the sender has to stop when it is told to nevertheless.
+#[test]
+fn a_pipe_in_the_place_of_a_journal_is_not_waited_for() {
+    let (_, mut export) = with_journal(|path| {
+        std::fs::remove_file(path).unwrap();
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    });
+    let problem = problem(&export);
+    assert!(problem.contains("test.journal is no journal"), "{problem}");
+    let begin = Instant::now();
+    export.stop();
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
+
+/// The collector records and pushes to all others, and once the journal is out of the way, there, too.
+#[test]
+fn a_journal_that_cannot_be_used_keeps_only_its_own_destination_from_leaving() {
+    let (receiver, broken) = (Receiver::start(), Receiver::start());
+    let mut export = Export::start(destination(&receiver.url()));
+    let path = export.exports().join("broken.journal");
+    std::fs::create_dir_all(&path).unwrap();
+    let other = export.another(&Arc::new(Destination {
+        name: "broken".into(),
+        ..destination(&broken.url())
+    }));
+    let expected = a_minute(&export, &BOTH);
+    assert_all(&receiver, &mut export, &expected);
+    assert!(other.tallies().get().problem.is_some());
+    assert_eq!(broken.request_count(), 0);
+    std::fs::remove_dir(&path).unwrap();
+    assert!(broken.wait(PATIENCE, |journal| journal.sample_count >= count(&expected)));
+    other.tell_to_stop();
+    other.wait(Instant::now() + PATIENCE);
+    broken.assert_clean();
+    assert_samples(&broken.samples(), &expected);
+}
+
+/// The directory cannot be made, as a file has its name.
+#[test]
+fn a_file_in_the_place_of_the_journals_is_a_problem_and_no_more() {
+    let mut export = Export::start(destination("http://127.0.0.1:1/"));
+    export.stop();
+    // It may have been stopped before it was there.
+    let _ = std::fs::remove_dir_all(export.exports());
+    std::fs::write(export.exports(), "").unwrap();
+    export.push();
+    let problem = problem(&export);
+    assert_eq!(problem.matches("File exists").count(), 1, "{problem}");
+}
+
+/// Settings that change while a request hangs: nobody waits for it but the sender that comes after, which then knows what became
+/// of it.
+#[test]
+fn a_sender_begins_when_the_last_request_of_the_one_before_is_through() {
+    let receiver = Receiver::start();
+    let slow = Duration::from_millis(450);
+    receiver.script([Answer::Slow(slow), Answer::Slow(slow)]);
+    let mut export = Export::start(destination(&receiver.url()));
+    export.stop();
+    let expected = a_minute(&export, &BOTH);
+    export.push();
+    assert!(receiver.wait(PATIENCE, |journal| journal.requests.len() == 1));
+    let begin = Instant::now();
+    // Twice: the one between never gets its turn, and still nobody overtakes.
+    for deadline_s in [3, 4] {
+        let next = Destination {
+            deadline: Duration::from_secs(deadline_s),
+            ..destination(&receiver.url())
+        };
+        let before = export.sender.take();
+        let collector = export.collector.clone();
+        let sender = Sender::start(Arc::new(next), &export.exports(), collector, before);
+        export.sender = Some(sender);
+    }
+    assert!(
+        begin.elapsed() < Duration::from_millis(200),
+        "{:?}",
+        begin.elapsed()
+    );
+    let tally = assert_all(&receiver, &mut export, &expected);
+    let requests = receiver.requests();
+    let pause = requests[1].arrived - requests[0].arrived;
+    assert!(
+        pause >= slow - Duration::from_millis(20),
+        "two at once: {pause:?}"
+    );
+    assert_eq!(receiver.repeat_count(), 0, "what had arrived went again");
+    assert!(tally.samples_sent > 0 && tally.retries == 0, "{tally:?}");
 }
 
 /// As a power cut leaves it: what the lost records stood for leaves once more, which a server refuses or takes as repeats, and
@@ -286,11 +387,12 @@ fn a_journal_that_is_damaged_at_its_beginning_is_an_error() {
 #[test]
 fn a_journal_that_lost_its_end_goes_on_from_where_it_is_whole() {
     let mut lost = 0;
-    let (receiver, mut export, started) = with_journal(|bytes| {
-        lost = bytes.len() / 3;
-        bytes.truncate(bytes.len() - lost);
+    let (receiver, mut export) = with_journal(|path| {
+        change_bytes(path, |bytes| {
+            lost = bytes.len() / 3;
+            bytes.truncate(bytes.len() - lost);
+        });
     });
-    started.unwrap();
     assert!(lost > 0);
     let expected = expected_of(&["vm-0"], SECONDS);
     assert!(receiver.wait(PATIENCE, |journal| journal.sample_count >= count(&expected)));

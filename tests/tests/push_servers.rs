@@ -252,7 +252,7 @@ fn two_servers_of_one_collector_do_not_know_of_each_other() {
     let mut second = destination(&victoria.write_url());
     second.name = "second".to_owned();
     let directory = export.host.store.path().join("export");
-    let sender = Sender::start(Arc::new(second), &directory, export.collector.clone()).unwrap();
+    let sender = Sender::start(Arc::new(second), &directory, export.collector.clone(), None);
     export.live(&mut machines, 100..200);
     export.end(machines, 200);
     let count: usize = expected("vm-0", 200).values().map(Vec::len).sum();

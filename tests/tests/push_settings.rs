@@ -2,12 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use rondo_collector::export::remote_write::Protocol;
-use rondo_collector::export::remote_write::{Destination, RelabelAction, STALE_BITS};
+use rondo_collector::export::remote_write::{Destination, RelabelAction, STALE_BITS, Tally};
 use rondo_collector::export::{Histograms, Naming};
 use rondo_shm_layout::Unit;
 use rondo_tests::bus::{Bus, buckets, labels, ms, named, names_after, now, rule, values};
 use rondo_tests::export::{Export, Labels, assert_samples, count, destination, expected_of};
-use rondo_tests::receiver::{Receiver, Speaks};
+use rondo_tests::receiver::{Answer, Receiver, Speaks};
 use rondo_tests::simulation::world;
 use rondo_writer::Writer;
 use std::ops::Range;
@@ -233,6 +233,46 @@ fn native_histograms_leave_only_where_they_are_exact() {
     );
     assert_eq!(buckets(&samples, "size_bytes_bucket"), []);
     assert_eq!(buckets(&samples, "time_seconds_bucket").len(), 20);
+}
+
+/// A server without them says 500 for ever (Prometheus does), and the request goes again for ever; until nobody wants them there.
+#[test]
+fn native_histograms_that_a_server_never_takes_leave_it_once_classic_ones_are_set() {
+    for protocol in [Protocol::V1, Protocol::V2] {
+        let native = |destination: &mut Destination| {
+            destination.protocol = protocol;
+            destination.naming.histograms = Histograms::Native;
+        };
+        let mut bus = Bus::new(native);
+        let answer = Answer::Status(500, "native histograms are not enabled".into());
+        bus.receiver.always(answer);
+        let mut writer = bus.builder("vm").create().unwrap();
+        let sizes = writer.histogram("size_kib").unit(Unit::Kibibytes);
+        let mut sizes = sizes.owned().unwrap();
+        let mut level = writer.gauge("level").owned().unwrap();
+        let mut record = move |_: &mut Writer, second| {
+            sizes.record_at(now(second), 3.0);
+            level.set_at(now(second), 1.0);
+        };
+        bus.live(&mut writer, 0..20, &mut record);
+        let is_stuck = |tally: &Tally| tally.retries >= 2 && tally.samples_sent == 0;
+        assert!(bus.export.wait(PATIENCE, is_stuck));
+        bus.export.stop();
+        bus.receiver.sender_restarted();
+        bus.receiver.always(Answer::Ok);
+        bus.export.push_to(Destination {
+            protocol,
+            ..destination(&bus.receiver.url())
+        });
+        bus.live(&mut writer, 20..40, record);
+        let (samples, tally) = bus.end(vec![writer], 40);
+        assert!(bus.receiver.histograms().is_empty());
+        let refused = tally.samples_refused["other"];
+        assert!((1..=3).contains(&refused), "{tally:?}");
+        let levels = values(&samples[&named("level")]);
+        assert_eq!(levels, [10, 20, 30, 40].map(|second| (ms(second), 1.0)));
+        assert!(!buckets(&samples, "size_bytes_bucket").is_empty());
+    }
 }
 
 #[test]

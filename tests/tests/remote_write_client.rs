@@ -60,7 +60,7 @@ fn a_server_that_says_when_is_heard() {
         receiver.script([Answer::RetryAfter(status, 7)]);
         let reply = send(&client, 0);
         assert!(
-            matches!(&reply, Reply::Retry { after: Some(after), why } if *after == Duration::from_secs(7) && why.contains(&status.to_string())),
+            matches!(&reply, Reply::Retry { after: Some(after), why, .. } if *after == Duration::from_secs(7) && why.contains(&status.to_string())),
             "{reply:?}"
         );
         receiver.sender_restarted();

@@ -82,7 +82,7 @@ impl Collecting {
     /// Opens the store, begins to push, and listens.
     ///
     /// # Errors
-    /// Those of the store, a destination cannot be pushed to, or the address cannot be listened on.
+    /// Those of the store, or the address cannot be listened on.
     pub fn open(settings: &Settings) -> anyhow::Result<Self> {
         let collector = Collector::open(
             CollectorSettings {
@@ -98,7 +98,7 @@ impl Collecting {
             Instant::now(),
         )?;
         let (collector, status) = (Arc::new(RwLock::new(collector)), Arc::new(Status::new()));
-        let pushes = Pushes::start(settings, &collector)?;
+        let pushes = Pushes::start(settings, &collector);
         Ok(Self {
             server: serve(settings, &collector, &status, &pushes)?,
             collector,

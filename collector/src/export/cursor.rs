@@ -9,8 +9,10 @@
 //! the frame.
 
 use super::progress::{Record, SliceProgress};
+use super::regular;
 use crate::store::ProgressKey;
 use std::collections::{HashMap, VecDeque};
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use zerocopy::little_endian::{I64, U16, U64};
@@ -70,14 +72,14 @@ pub enum CursorError {
     #[error("the export cursor is damaged; without it the export begins anew")]
     Damaged,
     /// The file cannot be read or written.
-    #[error("cannot {what} {path}: {source}")]
+    #[error("cannot {what} {path}: {error}")]
     Io {
         /// What could not be done.
         what: &'static str,
         /// The file.
         path: PathBuf,
         /// The system's answer.
-        source: std::io::Error,
+        error: std::io::Error,
     },
 }
 
@@ -213,7 +215,7 @@ impl ExportCursor {
 impl CursorError {
     pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { what, path, source }
+        move |error| Self::Io { what, path, error }
     }
 }
 
@@ -222,7 +224,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let new = path.with_file_name(name);
-    let mut file = std::fs::File::create(&new)?;
+    let mut file = regular::own(&new, OpenOptions::new().write(true).create(true).truncate(true))?;
     file.write_all(bytes)?;
     file.sync_data()?;
     std::fs::rename(&new, path)?;

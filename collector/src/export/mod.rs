@@ -8,6 +8,7 @@ mod cursor;
 mod drain;
 mod outgoing;
 mod progress;
+pub(crate) mod regular;
 #[cfg(feature = "cli")]
 pub mod remote_write;
 

@@ -43,6 +43,7 @@ table! {
     STORE_OLDEST "rondo_store_oldest_timestamp_seconds" Gauge "seconds" "Start of the oldest row in the store by tier, since the Unix epoch."
     STORE_ERRORS "rondo_store_errors_total" Counter "" "Writes to the store that failed, and are tried again."
 
+    PUSH_UP "rondo_remote_write_up" Gauge "" "By destination: 1 if it took the last request, or has had none yet, 0 if something is wrong, as the log says."
     PUSH_SAMPLES "rondo_remote_write_samples_total" Counter "" "Samples that servers took, by destination."
     PUSH_REFUSED "rondo_remote_write_samples_refused_total" Counter "" "Samples that servers refused for good, by destination and reason: too_old, out_of_order, duplicate or other."
     PUSH_CONFLICTS "rondo_remote_write_samples_conflicting_total" Counter "" "Samples left out because another series has the same labels, by destination."

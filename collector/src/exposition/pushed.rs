@@ -38,6 +38,9 @@ pub fn push_families(destinations: &[(String, Tally)]) -> Vec<Family> {
         all.into_iter().collect()
     };
     vec![
+        of(own::PUSH_UP, &|tally| {
+            f64::from(u8::from(tally.problem.is_none()))
+        }),
         of(own::PUSH_SAMPLES, &|tally| tally.samples_sent as f64),
         by(own::PUSH_REFUSED, "reason", &|tally| {
             pairs(&REASONS, &tally.samples_refused)
@@ -62,6 +65,22 @@ pub fn push_families(destinations: &[(String, Tally)]) -> Vec<Family> {
 mod tests {
     use super::*;
     use crate::exposition::{Format, Page};
+
+    #[test]
+    fn a_destination_is_up_until_something_is_wrong() {
+        let broken = Tally {
+            problem: Some("nobody listens".into()),
+            ..Tally::default()
+        };
+        let both = [("new".into(), Tally::default()), ("broken".into(), broken)];
+        let text = Page::from(push_families(&both)).write(Format::Text);
+        for line in [
+            "rondo_remote_write_up{destination=\"new\"} 1",
+            "rondo_remote_write_up{destination=\"broken\"} 0",
+        ] {
+            assert!(text.lines().any(|there| there == line), "{line}\n{text}");
+        }
+    }
 
     /// `increase()` does not see the first refusal if the series starts with it.
     #[test]

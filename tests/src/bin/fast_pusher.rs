@@ -32,7 +32,7 @@ fn main() {
     let mut destination = destination(url);
     // Many requests, so that many are under way when it is killed.
     destination.batch_samples = 20;
-    let sender = Sender::start(Arc::new(destination), &journals, collector.clone()).unwrap();
+    let sender = Sender::start(Arc::new(destination), &journals, collector.clone(), None);
     loop {
         let report = collector.write().unwrap().pass(Instant::now(), true);
         assert!(report.errors.is_empty(), "{:?}", report.errors);

@@ -8,6 +8,7 @@ use crate::commands::doctor::collector::{AnswerFacts, Health, StoreFacts, StoreP
 use crate::commands::doctor::destinations::{DestinationFacts, FileFacts};
 use crate::commands::doctor::host::{HostFacts, parse_remove_ipc, parse_uid_min};
 use crate::commands::doctor::slabs::{RefusedFacts, SlabFacts};
+use crate::export::regular;
 use crate::export::remote_write::{Auth, Destination};
 use crate::show;
 use nix::sys::resource::{Resource, getrlimit};
@@ -278,7 +279,7 @@ fn destination(destination: &Destination) -> DestinationFacts {
     let others = [&tls.ca_file, &tls.cert_file].into_iter().flatten();
     let facts = |path: &PathBuf, is_secret: bool| {
         // One byte tells whether there is something and whether it may be read.
-        let first = std::fs::File::open(path).and_then(|file| {
+        let first = regular::read(path).and_then(|file| {
             let mode = file.metadata()?.mode();
             Ok((file.take(1).read(&mut [0])?, mode))
         });

@@ -108,6 +108,36 @@ impl Body {
         Self::compress(message, Protocol::V2, sample_count)
     }
 
+    /// The same without the series that are native histograms, and how many samples those had: for a server that will never
+    /// take one. Without any of them it is the same to the byte.
+    ///
+    /// # Errors
+    /// If the bytes are damaged.
+    pub fn without_histograms(&self) -> Result<(Self, usize), BodyError> {
+        let message = self.message()?;
+        let rest = match self.protocol {
+            Protocol::V1 => {
+                let mut request = v1::WriteRequest::decode(message.as_slice())?;
+                let before = request.timeseries.len();
+                request.timeseries.retain(|series| series.histograms.is_empty());
+                (request.timeseries.len() < before).then(|| Self::from_v1(&request))
+            }
+            Protocol::V2 => {
+                let mut request = v2::Request::decode(message.as_slice())?;
+                let before = request.timeseries.len();
+                request.timeseries.retain(|series| series.histograms.is_empty());
+                (request.timeseries.len() < before).then(|| {
+                    // One part, as no label has no name; its symbols are those that are left.
+                    let part = split_v2(&request, "")?.into_iter().next();
+                    part.map_or_else(|| Self::from_v2(&v2::Request::default()), |(_, part)| Ok(part))
+                })
+            }
+        };
+        let rest = rest.unwrap_or_else(|| Ok(self.clone()))?;
+        let left_out = self.sample_count.saturating_sub(rest.sample_count);
+        Ok((rest, left_out))
+    }
+
     /// A body for each value of a label, in the order of values, series in their order; those without it have the value "".
     ///
     /// For a request that a server refused because of some machine's samples: split by `instance`, all others' arrive.
@@ -231,6 +261,7 @@ fn each_once(points: &[Point<'_>]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::point::{PointValue, STALE_BITS};
+    use super::super::proto::Histogram;
     use super::*;
     use crate::export::Family;
     use crate::exposition::FamilyKind;
@@ -311,6 +342,26 @@ mod tests {
     }
 
     #[test]
+    fn a_body_without_its_histograms_is_what_it_would_have_been() {
+        let labels = [series("a", "vm1"), series("b", "vm2"), series("c", "vm3")];
+        let family = family();
+        let numbers = points(&labels, &family);
+        let histogram = Histogram::default();
+        let mut mixed = points(&labels, &family);
+        mixed[1].value = PointValue::Histogram(&histogram);
+        let mut others = points(&labels, &family);
+        others.remove(1);
+        for protocol in [Protocol::V1, Protocol::V2] {
+            let body = |points: &[Point<'_>]| Body::new(points, protocol).unwrap();
+            let plain = body(&numbers);
+            assert_eq!(plain.without_histograms().unwrap(), (plain, 0));
+            assert_eq!(body(&mixed).without_histograms().unwrap(), (body(&others), 1));
+            let (nothing, left_out) = body(&mixed[1..2]).without_histograms().unwrap();
+            assert_eq!((nothing.sample_count, left_out), (0, 1));
+        }
+    }
+
+    #[test]
     fn a_label_out_of_order_is_refused() {
         let labels = [vec![("b".into(), "1".into()), ("a".into(), "1".into())]];
         let family = family();
@@ -332,6 +383,7 @@ mod tests {
                 body.bytes[at] ^= flip;
                 let _ = body.to_v1();
                 let _ = body.split("instance");
+                let _ = body.without_histograms();
                 body.bytes.truncate(at);
                 assert!(body.to_v1().is_err() || at == 0);
             }

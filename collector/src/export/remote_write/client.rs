@@ -42,7 +42,7 @@ pub enum ClientError {
     /// No address of a server.
     #[error("{url:?} is no address to push to; one is like http://host:9090/api/v1/write")]
     Url {
-        /// As it was set.
+        /// As it was set, without its query.
         url: String,
     },
     /// A secret where everyone sees it.
@@ -70,7 +70,7 @@ impl Client {
     /// If the address, a header or a file of TLS is unusable.
     pub fn new(destination: &Destination) -> Result<Self, ClientError> {
         let no_address = || ClientError::Url {
-            url: destination.url.clone(),
+            url: destination.address().to_owned(),
         };
         let url: Uri = destination.url.parse().map_err(|_| no_address())?;
         let https = match url.scheme_str() {
@@ -122,7 +122,13 @@ impl Client {
     pub fn send(&self, body: &[u8], protocol: Protocol) -> Reply {
         let authorization = match authorization(&self.auth) {
             Ok(header) => header,
-            Err(why) => return Reply::Retry { after: None, why },
+            Err(why) => {
+                return Reply::Retry {
+                    status: None,
+                    after: None,
+                    why,
+                };
+            }
         };
         let mut request = self
             .agent
@@ -140,6 +146,7 @@ impl Client {
             Ok(response) => response,
             Err(error) => {
                 return Reply::Retry {
+                    status: None,
                     after: None,
                     why: self.explain(&error),
                 };

@@ -76,15 +76,19 @@ impl Destination {
             aggregate: Vec::new(),
         }
     }
+
+    /// The URL without its query, which may be a secret: for logs.
+    pub fn address(&self) -> &str {
+        self.url.split_once('?').map_or(&self.url, |(address, _)| address)
+    }
 }
 
 impl fmt::Debug for Destination {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = self.url.split_once('?').map_or(self.url.as_str(), |(url, _)| url);
         let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("Destination")
             .field("name", &self.name)
-            .field("url", &url)
+            .field("url", &self.address())
             .field("protocol", &self.protocol)
             .field("tier", &self.tier)
             .field("backlog", &self.backlog)

@@ -6,6 +6,7 @@
 //! one by one: after a power cut the newest may be missing, and what they stood for leaves once more.
 
 use crate::export::cursor::replace;
+use crate::export::regular;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -64,14 +65,14 @@ pub struct Recovered {
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The system says no.
-    #[error("cannot {what} the journal {path}: {source}")]
+    #[error("cannot {what} the journal {path}: {error}")]
     Io {
         /// What could not be done.
         what: &'static str,
         /// The file.
         path: PathBuf,
         /// The system's answer.
-        source: io::Error,
+        error: io::Error,
     },
     /// The file is something else.
     #[error("{path} is no journal that this version of rondo reads; move it away to begin anew")]
@@ -97,25 +98,25 @@ impl Journal {
     /// See [`JournalError`].
     pub fn open(path: &Path) -> Result<(Self, Recovered), JournalError> {
         let io = |what| io_error(what, path);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.open(path).map_err(io("open"))?;
+        let foreign = || JournalError::Foreign {
+            path: path.to_owned(),
+        };
+        // A directory, a link or a pipe is somebody's, as another's file is.
+        let is_file = |meta: std::fs::Metadata| meta.is_file();
+        if !path.symlink_metadata().map_or(true, is_file) {
+            return Err(foreign());
+        }
+        let mut file = open(path).map_err(io("open"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io("read"))?;
         if bytes.len() < MAGIC.len() {
             // Cut off before it was begun.
             replace(path, &MAGIC).map_err(io("write"))?;
-            file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .open(path)
-                .map_err(io("open"))?;
+            file = open(path).map_err(io("open"))?;
             bytes = MAGIC.to_vec();
         }
         let Some(records) = bytes.strip_prefix(&MAGIC) else {
-            return Err(JournalError::Foreign {
-                path: path.to_owned(),
-            });
+            return Err(foreign());
         };
         let (mut recovered, whole) = recover(records);
         if recovered.snapshot.is_none() && !records.is_empty() {
@@ -185,8 +186,7 @@ impl Journal {
         let mut bytes = MAGIC.to_vec();
         push(&mut bytes, SNAPSHOT, snapshot);
         replace(&self.path, &bytes).map_err(io_error("write", &self.path))?;
-        let file = OpenOptions::new().read(true).write(true).open(&self.path);
-        self.file = file.map_err(io_error("open", &self.path))?;
+        self.file = open(&self.path).map_err(io_error("open", &self.path))?;
         self.length = bytes.len() as u64;
         self.snapshot_length = snapshot.len() as u64;
         self.is_torn = false;
@@ -218,9 +218,13 @@ impl Journal {
     }
 }
 
+fn open(path: &Path) -> io::Result<File> {
+    regular::own(path, OpenOptions::new().read(true).write(true).create(true))
+}
+
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError + use<> {
     let path = path.to_owned();
-    move |source| JournalError::Io { what, path, source }
+    move |error| JournalError::Io { what, path, error }
 }
 
 fn push(bytes: &mut Vec<u8>, kind: u8, record: &[u8]) {
@@ -387,6 +391,39 @@ mod tests {
         let error = Journal::open(&path).unwrap_err().to_string();
         assert!(error.contains("move it away"), "{error}");
         assert_eq!(std::fs::read(&path).unwrap(), b"precious notes of somebody");
+    }
+
+    /// Nobody may be at the other end of a pipe, and what a link leads to may be precious.
+    #[test]
+    fn what_is_no_regular_file_is_no_journal_and_is_not_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        std::fs::create_dir(at("directory")).unwrap();
+        std::os::unix::fs::symlink(at("elsewhere"), at("link")).unwrap();
+        for name in ["pipe", "directory", "link"] {
+            let error = Journal::open(&at(name)).unwrap_err();
+            assert!(matches!(error, JournalError::Foreign { .. }), "{name}: {error}");
+        }
+        assert!(!at("elsewhere").exists());
+    }
+
+    #[test]
+    fn an_error_says_its_cause_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = Journal::open(&directory.path().join("missing/journal")).unwrap_err();
+        let error = format!("{:#}", anyhow::Error::new(error));
+        assert_eq!(error.matches("No such file").count(), 1, "{error}");
+    }
+
+    #[test]
+    fn a_journal_is_nobody_elses_to_read() {
+        use std::os::unix::fs::MetadataExt;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("journal");
+        let (mut journal, _) = Journal::open(&path).unwrap();
+        journal.begin_anew(b"s").unwrap();
+        assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

@@ -6,7 +6,9 @@ use super::destination::{Destination, Protocol};
 use super::exporter::{Batch, Exporter, Left};
 use super::journal::{Journal, JournalError};
 use crate::collector::Collector;
-use crate::export::ExportCursor;
+use crate::export::{ExportCursor, Histograms};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ pub struct Outbox {
     journal: Journal,
     tier: u8,
     flight: Option<Flight>,
+    histograms_left_out: u64,
 }
 
 /// The batch that is on its way.
@@ -33,32 +36,34 @@ struct Flight {
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
     /// The directory of the journals cannot be made.
-    #[error("cannot make {path}: {source}")]
+    #[error("cannot make {path}: {error}")]
     Directory {
         /// Which.
         path: std::path::PathBuf,
         /// The system's answer.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The journal cannot be read or written.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A request could not be made, and was left out.
-    #[error("a request could not be made, and its samples are lost: {0}")]
+    #[error("a request could not be made, and its samples are lost")]
     Body(#[from] BodyError),
 }
 
 impl Outbox {
     /// Goes on where the journal in `directory` was left. A new destination begins with what is at most as old as its
     /// `backlog`, as of the wall clock's `now_ns`. One that wants another tier than before begins behind the newest row that it
-    /// has had of that one: the series are the same, and older samples would be out of order.
+    /// has had of that one: the series are the same, and older samples would be out of order. One that wants no native histograms
+    /// has none in the batch that was on its way either, as a server that will never take them would never take another.
     ///
     /// # Errors
     /// The journal cannot be read or written.
     pub fn open(directory: &Path, destination: &Arc<Destination>, now_ns: i64) -> Result<Self, OutboxError> {
-        std::fs::create_dir_all(directory).map_err(|source| OutboxError::Directory {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+        made.map_err(|error| OutboxError::Directory {
             path: directory.to_owned(),
-            source,
+            error,
         })?;
         let path = directory.join(format!("{}.journal", destination.name));
         let (journal, recovered) = Journal::open(&path)?;
@@ -107,6 +112,12 @@ impl Outbox {
             );
             exporter.forget_aggregates(now_ns);
         }
+        let mut histograms_left_out = 0;
+        if destination.naming.histograms == Histograms::Classic
+            && let Some(batch) = &mut flight
+        {
+            histograms_left_out = leave_out_histograms(batch)?;
+        }
         if let Some(newest_ns) = newest_ns {
             exporter.forget_aggregates(newest_ns.max(now_ns));
         }
@@ -119,6 +130,7 @@ impl Outbox {
                 is_written: true,
                 parts_done: recovered.parts_done,
             }),
+            histograms_left_out,
         };
         if is_new {
             outbox.journal.begin_anew(&outbox.exporter.snapshot())?;
@@ -150,6 +162,11 @@ impl Outbox {
                 return Ok(None);
             };
             match flight.batch.bodies.get(flight.parts_done) {
+                // All of it was left out.
+                Some(body) if body.sample_count == 0 && flight.is_written => {
+                    self.done()?;
+                    continue;
+                }
                 Some(body) => {
                     if !flight.is_written {
                         self.journal.begin(&flight.batch.to_bytes())?;
@@ -200,6 +217,11 @@ impl Outbox {
         self.exporter.counts()
     }
 
+    /// Native histograms that were on their way and are not wanted any more.
+    pub fn histograms_left_out(&self) -> u64 {
+        self.histograms_left_out
+    }
+
     /// Points that wait in archives.
     pub fn points_ahead(&self) -> u64 {
         self.exporter.points_ahead()
@@ -209,6 +231,17 @@ impl Outbox {
     pub fn tier(&self) -> u8 {
         self.tier
     }
+}
+
+/// How many. A request of which nothing is left stays, empty: the journal counts those that are done with.
+fn leave_out_histograms(batch: &mut Batch) -> Result<u64, BodyError> {
+    let mut all = 0;
+    for body in &mut batch.bodies {
+        let (rest, left_out) = body.without_histograms()?;
+        *body = rest;
+        all += left_out as u64;
+    }
+    Ok(all)
 }
 
 /// The cursor of a snapshot, and its aggregates.

@@ -29,6 +29,8 @@ pub enum Reply {
     },
     /// It may be better later, with the same bytes.
     Retry {
+        /// Of HTTP, if there was an answer.
+        status: Option<u16>,
         /// How long the server wants to be left alone.
         after: Option<Duration>,
         /// What went wrong, and what to do about it where that is known.
@@ -59,6 +61,11 @@ pub struct Written {
 }
 
 impl Written {
+    /// Samples and histograms of a request that had so many: what a server says is not to be trusted with sums.
+    pub(super) fn of_sent(self, sample_count: u64) -> u64 {
+        self.samples.saturating_add(self.histograms).min(sample_count)
+    }
+
     /// `None` without any of the headers, or without a number in them.
     fn of(headers: &HeaderMap) -> Option<Self> {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<u64>().ok();
@@ -84,6 +91,7 @@ impl Reply {
             200..=299 => Self::Accepted { written },
             415 => Self::NotSupported,
             429 | 500.. => Self::Retry {
+                status: Some(code),
                 after: retry_after(headers, now),
                 why: if body.is_empty() {
                     format!("status {status}")
@@ -218,6 +226,18 @@ mod tests {
         assert_eq!(written(&[(exemplars, "3")]), Some(of(0, 3)));
         assert_eq!(written(&[]), None);
         assert_eq!(written(&[(samples, "many")]), None);
+    }
+
+    #[test]
+    fn no_server_writes_more_than_it_was_sent() {
+        let written = |samples, histograms| Written {
+            samples,
+            histograms,
+            exemplars: u64::MAX,
+        };
+        assert_eq!(written(u64::MAX, u64::MAX).of_sent(7), 7);
+        assert_eq!(written(u64::MAX, 1).of_sent(7), 7);
+        assert_eq!(written(2, 3).of_sent(7), 5);
     }
 
     /// A server's text goes to a terminal, a log and a page.

@@ -1,9 +1,9 @@
 //! The secrets of a destination, read from their files for each request, so that one that is changed in time never fails.
 
 use super::Auth;
+use crate::export::regular;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 use ureq::http::HeaderValue;
@@ -33,7 +33,7 @@ pub(super) fn authorization(auth: &Auth) -> Result<Option<HeaderValue>, String> 
 /// The content of the file without the line's end.
 fn read(path: &Path) -> Result<String, String> {
     let mut content = String::new();
-    File::open(path)
+    regular::read(path)
         .and_then(|file| file.take(BYTES_MAX).read_to_string(&mut content))
         .map_err(|error| format!("cannot read the secret in {}: {error}", path.display()))?;
     let secret = content.trim_end_matches(['\r', '\n']);
@@ -46,6 +46,16 @@ fn read(path: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As from anything that a file may not be: the error says so, and the thread goes on.
+    #[test]
+    fn a_secret_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let token_file = folder.path().join("pipe");
+        nix::unistd::mkfifo(&token_file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = authorization(&Auth::Bearer { token_file }).unwrap_err();
+        assert!(error.contains("not a regular file"), "{error}");
+    }
 
     #[test]
     fn secrets_are_read_anew_and_without_the_end_of_the_line() {

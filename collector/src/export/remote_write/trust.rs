@@ -5,14 +5,18 @@
 //! panic over it.
 
 use super::Tls;
+use crate::export::regular;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+
+/// More than all authorities of a system have.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// Why TLS cannot be set up.
 #[derive(Debug, Error)]
@@ -129,10 +133,14 @@ fn client(
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TrustError> {
-    std::fs::read(path).map_err(|source| TrustError::Read {
-        path: path.to_owned(),
-        source,
-    })
+    let mut content = Vec::new();
+    regular::read(path)
+        .and_then(|file| file.take(BYTES_MAX).read_to_end(&mut content))
+        .map_err(|source| TrustError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(content)
 }
 
 /// All of the file, at least one.

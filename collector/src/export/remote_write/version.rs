@@ -104,7 +104,7 @@ impl Version {
 
 fn short(sample_count: usize, written: Written) -> Verdict {
     let sent = sample_count as u64;
-    let written = written.samples.saturating_add(written.histograms);
+    let written = written.of_sent(sent);
     if written < sent {
         Verdict::Short { sent, written }
     } else {
@@ -216,6 +216,7 @@ mod tests {
     fn failures_decide_nothing() {
         let mut version = Version::new(Protocol::V2);
         let retry = Reply::Retry {
+            status: None,
             after: None,
             why: "down".into(),
         };
