@@ -111,8 +111,8 @@ impl Device {
     fn new(is_read_only: bool) -> Self {
         let config = MetricsConfig {
             instance: "vm-1".into(),
-            // There is no such directory, so this is a slab that nobody sees.
-            bus: Some("/nonexistent".into()),
+            // There can be no such directory, so this is a slab that nobody sees.
+            bus: Some("/dev/null/bus".into()),
             cpus: 1,
             disks: 1,
             device_series: (0, 0),
