@@ -294,7 +294,8 @@ fn a_server_that_was_wrong_for_a_while_has_what_came_later() {
     let mut export = Export::start(destination(&receiver.url()));
     let mut machines = vec![export.machine("vm-0")];
     export.live(&mut machines, 0..30);
-    assert!(export.wait(PATIENCE, |tally| !tally.samples_refused.is_empty()));
+    assert!(export.wait(PATIENCE, |tally| !tally.samples_refused.is_empty()
+        && tally.problem.is_some()));
     assert!(
         export
             .tally()
