@@ -12,11 +12,12 @@ mod prometheus_common;
 mod skip;
 
 use http_common::{Running, TestBackend, eventually, start_with};
-use prometheus_common::{Prometheus, collect, free_address, get, has};
+use prometheus_common::{Prometheus, collect, free_address, get};
 use rondo_collector::exposition::{Family, FamilyKind, Format, HostTotals, Page, Tally, Value, own};
 use rondo_collector::http::Limits;
 use rondo_reader::{Limits as ReaderLimits, Slab};
 use rondo_writer::{Unit, Writer};
+use skip::has;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};

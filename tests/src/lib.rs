@@ -9,6 +9,7 @@
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
 //! | [`gate`] | a way to a server that may be shut |
 //! | [`json`] | comparing and printing what they print |
+//! | [`killing`] | machines that come and go while their collector is killed |
 //! | [`push`] | what tests of remote write push |
 //! | [`receiver`] | a server that takes remote write, checks every rule, and misbehaves on demand |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
@@ -29,6 +30,7 @@ pub mod export;
 pub mod foreign;
 pub mod gate;
 pub mod json;
+pub mod killing;
 mod later;
 pub mod push;
 pub mod raw;

@@ -1,10 +1,7 @@
 //! What tests of remote write push.
 
 use crate::receiver::Receiver;
-use rondo_collector::export::Naming;
-use rondo_collector::export::remote_write::{
-    Auth, Body, Client, Destination, Point, PointValue, Protocol, Reply, Tls,
-};
+use rondo_collector::export::remote_write::{Body, Client, Destination, Point, PointValue, Protocol, Reply};
 use rondo_shm_layout::Labels;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,21 +15,8 @@ pub const ACCEPTED: Reply = Reply::Accepted { written: None };
 /// A destination of 1.0 with nothing unusual.
 pub fn destination(url: String) -> Destination {
     Destination {
-        name: "test".into(),
-        url,
-        protocol: Protocol::V1,
-        tier: 1,
-        backlog: Duration::ZERO,
-        max_age: None,
-        batch_samples: 2_000,
         deadline: Duration::from_secs(20),
-        naming: Naming::default(),
-        external_labels: Labels::new(),
-        headers: Vec::new(),
-        auth: Auth::None,
-        tls: Tls::default(),
-        relabel: Vec::new(),
-        aggregate: Vec::new(),
+        ..Destination::new("test", url)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::export::Samples;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// How long a server may take to be ready.
@@ -16,16 +16,6 @@ pub struct Server {
     address: SocketAddr,
     directory: tempfile::TempDir,
     query_path: &'static str,
-}
-
-/// Whether a command is there. Skipping aloud is the caller's.
-pub fn has(command: &str) -> bool {
-    let version = Command::new(command)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    version.is_ok_and(|status| status.success())
 }
 
 fn free_address() -> SocketAddr {

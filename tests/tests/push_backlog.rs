@@ -10,9 +10,9 @@ use rondo_tests::export::{
 };
 use rondo_tests::gate::Gate;
 use rondo_tests::receiver::{Answer, Receiver, Refusal, Stores};
-use rondo_tests::servers::{Server, has};
+use rondo_tests::servers::Server;
 use rondo_tests::simulation::{Host, Machine, S, START};
-use rondo_tests::skip::skip;
+use rondo_tests::skip::{has, skip};
 use rondo_writer::{SchemaConfig, Writer};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

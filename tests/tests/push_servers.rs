@@ -3,9 +3,9 @@
 
 use rondo_collector::export::remote_write::Sender;
 use rondo_tests::export::{Export, Labels, START_MS, Samples, assert_samples, destination, expected};
-use rondo_tests::servers::{Server, has};
+use rondo_tests::servers::Server;
 use rondo_tests::simulation::{S, START, world};
-use rondo_tests::skip::skip;
+use rondo_tests::skip::{has, skip};
 use rondo_writer::{SchemaConfig, SeriesHandle, Unit, Writer};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -9,16 +9,6 @@ use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Whether a command is there. Skipping aloud is the caller's.
-pub fn has(command: &str) -> bool {
-    let version = Command::new(command)
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
-    version.is_ok_and(|status| status.success())
-}
-
 /// An address that nobody listens on now; if another takes it meanwhile, who wanted it ends and the test says so.
 pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()

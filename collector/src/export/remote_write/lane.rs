@@ -2,6 +2,7 @@
 
 use super::aggregate::{AggregateOp, AggregateRule};
 use super::destination::Destination;
+use super::labels;
 use super::merging::Before;
 use super::relabel::relabel;
 use crate::export::progress::SliceProgress;
@@ -260,8 +261,8 @@ fn prepare(run: &Run, is_labelled: bool, destination: &Destination, hashes: &Ran
 /// With the labels that a series does not have itself.
 fn with_external(mut labels: Labels, external: &Labels) -> Labels {
     for (name, value) in external {
-        if let Err(at) = labels.binary_search_by(|(known, _)| known.cmp(name)) {
-            labels.insert(at, (name.clone(), value.clone()));
+        if labels::value(&labels, name).is_empty() {
+            labels::set(&mut labels, name, value.clone());
         }
     }
     labels

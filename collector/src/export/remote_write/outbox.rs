@@ -17,7 +17,6 @@ use std::sync::Arc;
 pub struct Outbox {
     exporter: Exporter,
     journal: Journal,
-    tier: u8,
     flight: Option<Flight>,
     histograms_left_out: u64,
 }
@@ -124,7 +123,6 @@ impl Outbox {
         let mut outbox = Self {
             exporter,
             journal,
-            tier,
             flight: flight.map(|batch| Flight {
                 batch,
                 is_written: true,
@@ -225,11 +223,6 @@ impl Outbox {
     /// Points that wait in archives.
     pub fn points_ahead(&self) -> u64 {
         self.exporter.points_ahead()
-    }
-
-    /// Which tier leaves.
-    pub fn tier(&self) -> u8 {
-        self.tier
     }
 }
 

@@ -20,12 +20,13 @@
 use super::group::{Group, Kind};
 use super::rule::AggregateOp;
 use crate::export::remote_write::labels::{NAME, is_label_name, is_metric_name, value};
+use crate::export::remote_write::point::STALE_BITS;
 use rondo_shm_layout::Labels;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// Says that a series has ended: what Prometheus takes for a stale marker.
-pub const STALE: f64 = f64::from_bits(0x7ff0_0000_0000_0002);
+/// Says that a series has ended.
+pub(super) const STALE: f64 = f64::from_bits(STALE_BITS);
 
 /// How long a counter goes on after its last machine.
 const QUIET_MS: u64 = 5 * 60 * 1_000;
@@ -286,11 +287,13 @@ impl Aggregator {
     }
 
     /// End of the last window that was emitted, in milliseconds since 1970.
+    #[cfg(test)]
     pub fn emitted_until_ms(&self) -> Option<i64> {
         self.mark.map(|mark| self.times.end_ms(mark))
     }
 
     /// How many groups there are.
+    #[cfg(test)]
     pub fn group_count(&self) -> usize {
         self.groups.len()
     }

@@ -133,11 +133,6 @@ impl Exporter {
         counts
     }
 
-    /// Whether everything that there was has left, or waits in lanes.
-    pub fn is_caught_up(&self) -> bool {
-        self.is_caught_up
-    }
-
     /// Points that wait in archives.
     pub fn points_ahead(&self) -> u64 {
         self.drained.points_ahead()
