@@ -23,7 +23,14 @@ fetch() {
 }
 
 # The package of that name only says which version is the newest.
-kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1)
+newest() {
+    apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p' | head -1
+}
+kernel=$(newest)
+if [ -z "$kernel" ] && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq
+    kernel=$(newest)
+fi
 [ -n "$kernel" ] || { echo "no linux-image-cloud-amd64 in the package lists; run apt-get update" >&2; exit 1; }
 fetch "$kernel"
 fetch busybox-static

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Recorded, bus, has_kvm, start, vmm, wait_for_exits};
+use common::{BRIEF, Recorded, bus, has_kvm, start, vmm, wait_for_exits};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rondo_reader::Liveness;
@@ -197,17 +197,7 @@ fn a_machine_runs_without_its_bus() {
         return;
     }
     let nowhere = Path::new("/proc/self/no-such-bus");
-    let arguments = [
-        "--toy-rounds",
-        "1",
-        "--toy-burst",
-        "1",
-        "--toy-disk",
-        "1",
-        "--toy-idle",
-        "1",
-    ];
-    let output = vmm(nowhere, &arguments).output().unwrap();
+    let output = vmm(nowhere, &BRIEF).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("warning: no metrics: bus directory"), "{said}");

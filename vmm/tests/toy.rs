@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{has_kvm, run};
+use common::{BRIEF, has_kvm, run};
 use rondo_vmm::metrics::{MetricsConfig, VmMetrics};
 use rondo_vmm::toy::Toy;
 use rondo_vmm::{Ending, Machine, MachineConfig, layout};
@@ -95,18 +95,8 @@ fn each_way_to_end_is_told_from_the_others() {
         ("triple-fault", 1, "vCPU 0 of the guest ended in a triple fault"),
         ("halt", 0, "the time is up"),
     ] {
-        let arguments = [
-            "--toy-rounds",
-            "1",
-            "--toy-burst",
-            "1",
-            "--toy-disk",
-            "1",
-            "--toy-idle",
-            "1",
-        ];
         let finish = ["--toy-finish", finish, "--seconds", "1"];
-        let run = run(&[arguments.as_slice(), &finish].concat());
+        let run = run(&[BRIEF.as_slice(), &finish].concat());
         assert_eq!(run.exit_code, Some(exit_code), "{finish:?}: {}", run.stderr);
         assert!(
             run.stderr.ends_with(&format!("rondo-vmm: {said}\n")),

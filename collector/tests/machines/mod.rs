@@ -1,10 +1,18 @@
 //! Machines that are gone, for tests of what looks after their slabs.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 #![allow(dead_code, reason = "each test uses another part")]
+
+#[path = "../../../tests/src/skip.rs"]
+mod skip;
+
+pub use skip::skip;
 
 use rondo_writer::Writer;
 use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -24,14 +32,4 @@ pub fn dead(bus: &Path, instance: &str, age: Duration) -> PathBuf {
     let file = File::options().write(true).open(&path).unwrap();
     file.set_modified(SystemTime::now() - age).unwrap();
     path
-}
-
-/// As `rondo_tests::skip`, which this crate cannot depend on.
-pub fn skip(name: &str, reason: &str) {
-    let line = format!("SKIPPED {name}: {reason}\n");
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
-    if let Some(log) = std::env::var_os("RONDO_SKIP_LOG") {
-        let mut file = File::options().create(true).append(true).open(log).unwrap();
-        file.write_all(line.as_bytes()).unwrap();
-    }
 }

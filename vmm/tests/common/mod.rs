@@ -40,6 +40,18 @@ pub fn bus() -> TempDir {
     }
 }
 
+/// The toy guest's shortest life.
+pub const BRIEF: [&str; 8] = [
+    "--toy-rounds",
+    "1",
+    "--toy-burst",
+    "1",
+    "--toy-disk",
+    "1",
+    "--toy-idle",
+    "1",
+];
+
 /// The VMM with a toy guest and further arguments.
 pub fn vmm(bus: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(assert_cmd::cargo::cargo_bin!("rondo-vmm"));
