@@ -170,9 +170,9 @@ impl Lane {
         self.prepared.as_ref().map_or(&[], |(_, prepared)| prepared)
     }
 
-    /// Prepares the series of the row that leaves next; how many there are.
-    pub(super) fn prepare(&mut self, destination: &Destination, hashes: &RandomState) -> usize {
-        let Some(first) = self.queue.front() else { return 0 };
+    /// Prepares the series of the row that leaves next.
+    pub(super) fn prepare(&mut self, destination: &Destination, hashes: &RandomState) {
+        let Some(first) = self.queue.front() else { return };
         let layout = &first.run.layout;
         let is_ready = self
             .prepared
@@ -182,7 +182,6 @@ impl Lane {
             let prepared = prepare(&first.run, self.progress.is_labelled, destination, hashes);
             self.prepared = Some((layout.clone(), prepared));
         }
-        self.prepared().len()
     }
 
     /// They are prepared again when they are needed.

@@ -80,8 +80,8 @@ impl Exporter {
                 if let Some(merging) = self.merging.as_mut().filter(|_| head.what == What::Values) {
                     merging.take(head, &lane.before, lane.prepared());
                 }
-                if head.stamp_ms < oldest_ms && head.what == What::Values {
-                    self.counts.rows_too_old += 1;
+                if head.stamp_ms < oldest_ms && head.what != What::End {
+                    self.counts.rows_too_old += u64::from(head.what == What::Values);
                 } else {
                     values_of(lane, chosen.len(), &mut values);
                 }
