@@ -2,11 +2,12 @@
 
 use super::slice::{Piece, Slice};
 use super::stock::Stock;
+use crate::consolidate::write_points;
 use crate::query::RunHead;
 use crate::selector::Selector;
-use crate::store::{Layout, Run, Source, StoredSeries, state};
-use rondo_reader::{PointValue, Slab};
-use rondo_shm_layout::{Functions, SENTINEL};
+use crate::store::{Layout, Run, Source, StoredSeries};
+use rondo_reader::Slab;
+use rondo_shm_layout::Functions;
 use std::sync::Arc;
 
 /// The series of a slab that the selector takes, read at once: a slab is small.
@@ -28,17 +29,15 @@ pub(super) fn stock(slab: &Slab, selector: &Selector) -> anyhow::Result<Stock> {
         let layout = Layout::new(0, interval_ns, Functions::default(), &[], [stored].into());
         let mut run = Run::new(source.clone(), Arc::new(layout), 0, first_ns);
         run.clock_offset_ns = view.clock_offset_ns;
-        let width = run.layout.width();
         slab.each_point(series, &view, first_ns, last_ns, |point| {
             // What is not there yet is not known. Open intervals are not over: they leave when they are.
             if point.partial || point.t < run.end_ns() {
                 return;
             }
             while run.end_ns() < point.t {
-                run.push(&[state::UNKNOWN], &vec![SENTINEL; width], []);
+                write_points(&mut run, [None]);
             }
-            let (known, words) = row(point.value, point.filled);
-            run.push(&[known], &words[..width], []);
+            write_points(&mut run, [Some((point.value, point.filled))]);
         })?;
         let mut slice = Slice::new(&RunHead::from(&run), number);
         slice.push(Piece::Read(Box::new(run)), 0);
@@ -46,24 +45,4 @@ pub(super) fn stock(slab: &Slab, selector: &Selector) -> anyhow::Result<Stock> {
     }
     stock.settle();
     Ok(stock)
-}
-
-/// A point as tier 0 has it in a store.
-fn row(value: PointValue, is_filled: bool) -> (u32, [u64; 5]) {
-    let known = if is_filled { state::FILLED } else { state::PRESENT };
-    let float = |value: Option<f64>| value.map_or(SENTINEL, f64::to_bits);
-    let mut words = [SENTINEL; 5];
-    match value {
-        PointValue::Gauge(value) => words[0] = value.to_bits(),
-        PointValue::Counter(total) => words[0] = total,
-        PointValue::Distribution {
-            count,
-            sum,
-            min,
-            max,
-            last,
-        } => words = [count, sum.to_bits(), float(min), float(max), float(last)],
-        PointValue::Torn => return (state::TORN, words),
-    }
-    (known, words)
 }
