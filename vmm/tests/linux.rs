@@ -33,11 +33,18 @@ const RUNS: [(&str, &[&str]); 2] = [
         &[
             "--cpus",
             "2",
+            "--disk",
+            "/disks/vdc",
+            "--disk",
+            "/disks/vdd,ro",
             "--cmdline",
             "console=ttyS0 panic=-1 pci=off quiet phase=0 end=reboot",
         ],
     ),
 ];
+
+/// The files behind the disks of each run, which are vda and vdb to its guest: one to write to, and one to read.
+const DISKS: [[&str; 2]; 2] = [["vda", "vdb"], ["vdc", "vdd"]];
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest");
 
@@ -123,11 +130,13 @@ fn sum(path: &Path) -> String {
         .to_owned()
 }
 
-/// An empty disk to write to, and one to read.
+/// Empty disks to write to, and some to read.
 fn make_disks(directory: &Path) {
-    std::fs::write(directory.join("vda"), vec![0; 2 << 20]).unwrap();
     let text: Vec<u8> = (0..512_u32 << 10).map(|at| (at % 251) as u8).collect();
-    std::fs::write(directory.join("vdb"), text).unwrap();
+    for [written, read] in DISKS {
+        std::fs::write(directory.join(written), vec![0; 2 << 20]).unwrap();
+        std::fs::write(directory.join(read), &text).unwrap();
+    }
 }
 
 struct Ended {
@@ -175,8 +184,9 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
     if has_hardware() {
         assert!(has_kvm(test));
         run_here(&guest, disks.path(), output.path());
-        let sums = ["vda", "vdb"].map(|disk| format!("{}  {disk}\n", sum(&disks.path().join(disk))));
-        std::fs::write(output.path().join("disks.md5"), sums.concat()).unwrap();
+        let line = |disk: &&str| format!("{}  {disk}\n", sum(&disks.path().join(disk)));
+        let sums: String = DISKS.as_flattened().iter().map(line).collect();
+        std::fs::write(output.path().join("disks.md5"), sums).unwrap();
     } else if Command::new("qemu-system-x86_64")
         .arg("--version")
         .output()
@@ -202,14 +212,7 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
         one.said
     );
     what_the_workload_did_is_on_the_bus(&one);
-    what_the_disks_did_is_what_the_guest_says(&one);
-    let sums = std::fs::read_to_string(output.path().join("disks.md5")).unwrap();
-    for disk in ["vda", "vdb"] {
-        let sum = disk_line(&one.said, disk).split_once("sum=").unwrap().1;
-        let sum = sum.trim_end_matches("  -");
-        assert!(sums.contains(&format!("{sum}  {disk}\n")), "{sums}{sum}");
-        assert_eq!(sum == untouched, disk == "vdb", "{sum}");
-    }
+    what_the_disks_did_is_what_the_guest_says(&one, 1);
 
     let two = ended(output.path(), "two");
     assert!(two.said.contains("guest: up with 2 cpus"), "{}", two.said);
@@ -219,6 +222,17 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
         two.said
     );
     assert!(two.recorded.counter("kvm_exits_total", &[("vcpu", "1")]) > 0);
+    what_the_disks_did_is_what_the_guest_says(&two, 2);
+
+    let sums = std::fs::read_to_string(output.path().join("disks.md5")).unwrap();
+    for (run, files) in [&one, &two].into_iter().zip(DISKS) {
+        for (disk, file) in DISKS[0].into_iter().zip(files) {
+            let sum = disk_line(&run.said, disk).split_once("sum=").unwrap().1;
+            let sum = sum.trim_end_matches("  -");
+            assert!(sums.contains(&format!("{sum}  {file}\n")), "{sums}{sum}");
+            assert_eq!(sum == untouched, disk == "vdb", "{sum}");
+        }
+    }
 }
 
 fn disk_line<'s>(said: &'s str, disk: &str) -> &'s str {
@@ -229,7 +243,7 @@ fn disk_line<'s>(said: &'s str, disk: &str) -> &'s str {
 }
 
 /// Two that never met count the same: the guest's kernel, and the slab.
-fn what_the_disks_did_is_what_the_guest_says(Ended { said, recorded }: &Ended) {
+fn what_the_disks_did_is_what_the_guest_says(Ended { said, recorded }: &Ended, cpus: u32) {
     assert!(said.contains("guest: disk holds what was written"), "{said}");
     assert!(disk_line(said, "vda").starts_with("ro=0 serial=vda "), "{said}");
     assert!(disk_line(said, "vdb").starts_with("ro=1 serial=vdb "), "{said}");
@@ -267,10 +281,11 @@ fn what_the_disks_did_is_what_the_guest_says(Ended { said, recorded }: &Ended) {
         assert_eq!(recorded.samples("blk_queue_depth", &[("device", disk)]).0, all);
     }
     // An interrupt is a read and a write of registers. A ring would be one more write, if it took an exit.
-    let (reads, writes) = (
-        recorded.exits("0", "mmio_read"),
-        recorded.exits("0", "mmio_write"),
-    );
+    let exits = |reason| -> u64 {
+        let of_vcpu = |vcpu: u32| recorded.exits(&vcpu.to_string(), reason);
+        (0..cpus).map(of_vcpu).sum()
+    };
+    let (reads, writes) = (exits("mmio_read"), exits("mmio_write"));
     println!("{reads} reads and {writes} writes of registers");
     assert!(
         reads.abs_diff(writes) < 64,
