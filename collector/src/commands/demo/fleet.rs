@@ -14,8 +14,8 @@ const KILL_DELAY: Duration = Duration::from_millis(700);
 /// All machines. Dropping it kills those that live.
 pub(super) struct Fleet {
     machines: Vec<Watched>,
-    /// After how many ticks they are told to end that do not by themselves.
-    seconds: u64,
+    /// After how many ticks VMs are told to end; processes do so by themselves.
+    end_after: Option<u64>,
     /// Which one is to be killed, and after how many ticks.
     victim: Option<(usize, u64)>,
     kill_due: Option<Instant>,
@@ -27,7 +27,7 @@ impl Fleet {
     pub(super) fn start(kind: &Kind, bus: &Path, count: u32, seconds: u64) -> anyhow::Result<Self> {
         let mut fleet = Self {
             machines: Vec::new(),
-            seconds,
+            end_after: matches!(kind, Kind::Vms(_)).then_some(seconds),
             victim: (count > 1).then_some((count as usize / 2, seconds.div_ceil(2))),
             kill_due: None,
             has_console: matches!(kind, Kind::Vms(vmm) if vmm.has_console()),
@@ -49,7 +49,7 @@ impl Fleet {
                 continue;
             }
             is_over = false;
-            if machine.tick_count() >= self.seconds {
+            if self.end_after.is_some_and(|ticks| machine.tick_count() >= ticks) {
                 machine.tell_to_end()?;
             }
         }

@@ -328,3 +328,43 @@ fn quoted(text: &str) -> String {
     }
     format!("'{}'", text.replace('\'', r"'\''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(skipped: usize, skipped_recorded: Option<u64>) -> MachineReport {
+        MachineReport {
+            instance: "demo-1".to_owned(),
+            incarnation: String::new(),
+            expected_points: 43,
+            points: 43,
+            gaps: 0,
+            skipped,
+            skipped_recorded,
+            killed: false,
+            slab_left: false,
+            series: 42,
+            tiers: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Ticks that a busy host skipped are no fault of the store's, unless machine and slab tell different stories.
+    #[test]
+    fn skipped_ticks_are_a_fault_only_where_the_machine_counted_others() {
+        let said = |machine: &MachineReport| {
+            let mut out = Vec::new();
+            machine.write_disagreement(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for (skipped, recorded) in [(0, None), (2, None), (0, Some(0)), (2, Some(2))] {
+            let machine = machine(skipped, recorded);
+            assert!(machine.is_complete(), "{machine:?}");
+            assert_eq!(said(&machine), "");
+        }
+        let disagreeing = machine(2, Some(1));
+        assert!(!disagreeing.is_complete());
+        assert!(said(&disagreeing).contains("2 ticks by its own report, and 1 by"));
+    }
+}
