@@ -16,6 +16,9 @@ use tempfile::TempDir;
 /// Its file, beside this program.
 const PROGRAM: &str = "rondo-vmm";
 
+/// Where a VMM writes its events: the pipe from it. Not /dev/stderr, which a small system does not have.
+const STANDARD_ERROR: &str = "/proc/self/fd/2";
+
 /// The toy guest's shortest life, and when to give it up.
 const BRIEF: [&str; 11] = [
     "--toy",
@@ -84,12 +87,12 @@ impl Vmm {
     fn run_briefly(&self) -> anyhow::Result<()> {
         let mut command = Command::new(&self.program);
         command.args(BRIEF).args(["--instance", "demo-trial", "--bus"]);
-        command.arg(self.disks.path()).args(["--events", "/dev/stderr"]);
+        command.arg(self.disks.path()).args(["--events", STANDARD_ERROR]);
         let ended = command
             .output()
             .with_context(|| format!("cannot run {}", self.program.display()))?;
         let said = String::from_utf8_lossy(&ended.stderr);
-        let end = said.lines().filter_map(Event::parse).last();
+        let end = said.lines().rev().find_map(Event::parse);
         match end {
             Some(Event::Ended { why, .. }) if ended.status.success() => {
                 ensure!(
@@ -112,7 +115,7 @@ impl Vmm {
         let made = File::create(&disk).and_then(|file| file.set_len(DISK_BYTES));
         made.with_context(|| format!("cannot make the disk {}", disk.display()))?;
         let mut command = child::command(&self.program)?;
-        command.args(["--events", "/dev/stderr", "--instance", instance, "--bus"]);
+        command.args(["--events", STANDARD_ERROR, "--instance", instance, "--bus"]);
         command.arg(bus).arg("--disk").arg(disk);
         match self.linux.as_deref().map(linux_files) {
             Some([kernel, initramfs]) => {
