@@ -88,7 +88,7 @@ show() {
 timeout --foreground "${LIMIT:-180}" qemu-system-x86_64 \
     -accel tcg,thread=multi -cpu max,-xsave,-avx,-avx2,-pku -smp 2 -m 2048 \
     -nographic -no-reboot -net none -kernel "$guest/vmlinuz" -initrd "$out/outer.cpio" \
-    -append "console=ttyS0 panic=-1 loglevel=1 tsc=reliable" </dev/null 2>&1 | show || true
+    -append "console=ttyS0 panic=-1 loglevel=1 edd=off tsc=reliable" </dev/null 2>&1 | show || true
 rm "$out/outer.cpio"
 tr -d '\r' <"$out/console" | sed -n '/^BEGIN-OUTPUT$/,/^END-OUTPUT$/{//!p}' | base64 -d | tar -xzf - -C "$out" ||
     { echo "the outer machine did not come to its end; its console is $out/console" >&2; exit 1; }
