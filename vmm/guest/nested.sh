@@ -16,7 +16,7 @@ mkdir -p "$out"
 out=$(readlink -f "$out")
 
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
+trap 'rm -rf "$root" "$out/outer.cpio"' EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/out" "$root/guest"
 cp "$guest/busybox" "$root/bin/"
@@ -76,7 +76,7 @@ chmod +x "$root/init"
 # terminals and an address that only it can reach; and with the paths that its files will have here.
 show() {
     if [ -n "${RONDO:-}" ]; then
-        tee "$out/console" | tr -d '\r' | sed -u -e '/^BEGIN-OUTPUT$/,/^END-OUTPUT$/d' \
+        tee "$out/console" | sed -u -e 's/\r//g' -e '/^BEGIN-OUTPUT$/,/^END-OUTPUT$/d' \
             -e 's/\x1b\[[?0-9;=]*[a-zA-Z]//g; s/\x1bc//g' -e '/^while the machines live/d' -e "s|/out/|$shown/|g"
     else
         cat >"$out/console"
@@ -89,6 +89,5 @@ timeout --foreground "${LIMIT:-180}" qemu-system-x86_64 \
     -accel tcg,thread=multi -cpu max,-xsave,-avx,-avx2,-pku -smp 2 -m 2048 \
     -nographic -no-reboot -net none -kernel "$guest/vmlinuz" -initrd "$out/outer.cpio" \
     -append "console=ttyS0 panic=-1 loglevel=1 edd=off tsc=reliable" </dev/null 2>&1 | show || true
-rm "$out/outer.cpio"
 tr -d '\r' <"$out/console" | sed -n '/^BEGIN-OUTPUT$/,/^END-OUTPUT$/{//!p}' | base64 -d | tar -xzf - -C "$out" ||
     { echo "the outer machine did not come to its end; its console is $out/console" >&2; exit 1; }
