@@ -11,7 +11,7 @@ SKIP_LOG := target/skipped-tests
 
 # Command and package that has it.
 NEEDS_DEMO := cc=gcc
-NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics
+NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics groff=groff-base zsh=zsh fish=fish
 
 .PHONY: help
 help: ## Show this
@@ -67,6 +67,11 @@ check: $(DENY) ## Format, lints, documentation, licences
 .PHONY: loom
 loom: ## Explore the protocol's interleavings (about 1 min)
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p rondo-shm-layout --test loom
+
+.PHONY: manual
+manual: ## Man pages and shell completions, into target/manual as they stand below /usr/share
+	$(call install,cc=gcc)
+	$(CARGO) run --locked --quiet -p rondo-manual -- target/manual
 
 .PHONY: bench
 bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
