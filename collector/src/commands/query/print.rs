@@ -52,6 +52,23 @@ fn quantile_cells(quantiles: &[f64], point: &PointJson) -> Vec<String> {
         .collect()
 }
 
+/// Why the quantiles that were asked for are nowhere in an answer that has points.
+pub(super) fn why_no_quantiles(answer: &AnswerJson) -> Option<&'static str> {
+    let mut points = answer.series.iter().flat_map(|series| &series.points);
+    let is_asked = !answer.quantiles.is_empty() && point_count(answer) > 0;
+    if !is_asked || points.any(|point| point.quantiles.iter().any(Option::is_some)) {
+        return None;
+    }
+    let mut parts = answer.series.iter().flat_map(|series| &series.parts);
+    Some(if answer.series.iter().all(|series| series.kind != "histogram") {
+        "only histograms have quantiles"
+    } else if parts.all(|part| part.tier == 0) {
+        "tier 0 keeps no buckets of each interval, and so no quantiles; ask for --tier 1"
+    } else {
+        "the buckets of these intervals are not known, and so no quantiles"
+    })
+}
+
 /// `filled partial`, in words.
 fn flags(point: &PointJson) -> String {
     let flags = [
