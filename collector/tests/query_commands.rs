@@ -332,6 +332,9 @@ fn a_collector_is_asked_over_tcp_and_over_a_socket() {
     let listener = UnixListener::bind(&socket).unwrap();
     listener.set_nonblocking(true).unwrap();
     let target = format!("unix:{}", socket.display());
+    let mut unasked: AnswerJson = serde_json::from_slice(&body).unwrap();
+    unasked.quantiles.clear();
+    let body = serde_json::to_vec(&unasked).unwrap();
     std::thread::scope(|scope| {
         let body = body.as_slice();
         scope.spawn(move || {
