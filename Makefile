@@ -28,6 +28,11 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
+.PHONY: build
+build: ## The commands rondo and rondo-vmm, into target/release (about 3 min)
+	$(call install,cc=gcc)
+	RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm
+
 .PHONY: demo
 demo: ## Machines record for 45 s, a collector stores it, all is read back (DEMO='--store DIR' keeps it)
 	$(call install,$(NEEDS_DEMO))
