@@ -11,7 +11,7 @@ SKIP_LOG := target/skipped-tests
 
 # Command and package that has it.
 NEEDS_DEMO := cc=gcc
-NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics groff=groff-base zsh=zsh fish=fish
+NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl
 
 .PHONY: help
 help: ## Show this

@@ -63,7 +63,10 @@ fn alerts_ask_for_metrics_that_a_collector_has() {
 #[test]
 fn each_alert_is_tested_and_explained() {
     let alerts = found(r"- alert: (\w+)", &read("rondo-alerts.yml"));
-    assert_eq!(found(r#"alertname="(\w+)""#, &read("rondo-alerts-test.yml")), alerts);
+    assert_eq!(
+        found(r#"alertname="(\w+)""#, &read("rondo-alerts-test.yml")),
+        alerts
+    );
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operating.md");
     let page = std::fs::read_to_string(page).unwrap();
     assert_eq!(found(r"\| `(Rondo\w+)` \|", &page), alerts);

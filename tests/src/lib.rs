@@ -5,11 +5,13 @@
 //! | [`vectors`] | the golden slabs of `spec/vectors`, made anew |
 //! | [`raw`] | a slab as bytes that a test may change |
 //! | [`bus`] | machines of any series whose collector pushes |
+//! | [`commands`] | the documentation's commands, and how each is run |
 //! | [`export`] | a collector that pushes, and what a server has to have then |
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
 //! | [`gate`] | a way to a server that may be shut |
 //! | [`json`] | comparing and printing what they print |
 //! | [`killing`] | machines that come and go while their collector is killed |
+//! | [`pages`] | the documentation: blocks, links, headings |
 //! | [`push`] | what tests of remote write push |
 //! | [`receiver`] | a server that takes remote write, checks every rule, and misbehaves on demand |
 //! | [`rows`] | the values that the writers in `src/bin` write, and readers check |
@@ -26,12 +28,14 @@
 #![allow(clippy::missing_errors_doc, reason = "errors are reasons to skip a test")]
 
 pub mod bus;
+pub mod commands;
 pub mod export;
 pub mod foreign;
 pub mod gate;
 pub mod json;
 pub mod killing;
 mod later;
+pub mod pages;
 pub mod push;
 pub mod raw;
 pub mod receiver;
