@@ -1,7 +1,11 @@
 //! The alerts of `contrib/prometheus/`: Prometheus takes them, they fire when they should and not otherwise, and ask for
 //! nothing that a collector does not have.
 #![cfg(feature = "cli")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails"
+)]
 
 #[path = "../../tests/src/skip.rs"]
 mod skip;

@@ -92,16 +92,10 @@ fn every_command_does_what_its_page_says() {
         "ip link set lo up && mount -t tmpfs -o size=4g,mode=1777 rondo /dev/shm || exit 77; exec \"$@\"";
     let mut command = Command::new("unshare");
     command
-        .args([
-            "--mount",
-            "--net",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            script,
-            "sh",
-        ])
+        // With process ids of its own, so that nothing outlives the reader, however it ends.
+        .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(["--mount", "--net", "--propagation", "private"])
+        .args(["sh", "-c", script, "sh"])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", NAME, "--nocapture"])
         .env(INSIDE, HOUSE);
