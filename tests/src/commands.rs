@@ -35,10 +35,12 @@ pub const REPLACED: [(&str, &str); 5] = [
     ("20GiB", "32MiB"),
 ];
 
-const ROOT: &str = "needs root and systemd, and would set up this machine";
+const ROOT: &str = "needs root, and would set up this machine";
 
 /// Commands that are not run.
-const NOT_RUN: [(&str, &str); 10] = [
+const NOT_RUN: [(&str, &str); 12] = [
+    ("# install -m 755 target/release/rondo /usr/bin/", ROOT),
+    ("# cp -r target/manual/. /usr/share/", ROOT),
     ("# systemd-sysusers && systemctl daemon-reload", ROOT),
     (
         "# systemctl enable --now run-rondo.mount && systemd-tmpfiles --create rondo.conf",
@@ -176,7 +178,7 @@ pub fn documented() -> Vec<Command> {
     commands
 }
 
-/// Commands that [`NOT_RUN`] lists and that no page has any more.
+/// Commands that are listed as not run, and that no page has any more.
 pub fn stale(commands: &[Command]) -> Vec<&'static str> {
     let texts = NOT_RUN.iter().map(|(text, _)| *text);
     texts

@@ -5,7 +5,7 @@
     reason = "a test that cannot go on fails"
 )]
 
-use rondo_tests::foreign::root;
+use rondo_tests::foreign::{root, wrong_diagrams};
 use rondo_tests::pages::{Page, all};
 use rondo_tests::skip::{has, skip};
 use rondo_writer::Writer;
@@ -161,6 +161,27 @@ fn every_block_is_of_a_language_that_a_test_knows() {
                 block.line,
                 block.language
             );
+        }
+    }
+}
+
+/// A diagram with a mistake is shown as a red box, and nobody who edits the text sees that.
+#[test]
+fn every_diagram_is_one_that_mermaid_parses() {
+    let pages = all();
+    let blocks = pages.iter().flat_map(|page| &page.blocks);
+    let mut diagrams: Vec<&str> = blocks
+        .filter(|block| block.language == "mermaid")
+        .map(|block| block.text.as_str())
+        .collect();
+    assert!(diagrams.len() > 3);
+    diagrams.push("flowchart LR\n    a[x (y)] --> b\n");
+    match wrong_diagrams(&diagrams) {
+        Err(reason) => skip("every_diagram_is_one_that_mermaid_parses", &reason),
+        Ok(wrong) => {
+            let (made_wrong, ours) = wrong.split_last().unwrap();
+            assert!(made_wrong.is_some(), "it finds nothing");
+            assert!(ours.iter().all(Option::is_none), "{ours:?}");
         }
     }
 }
