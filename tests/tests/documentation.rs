@@ -186,6 +186,23 @@ fn every_diagram_is_one_that_mermaid_parses() {
     }
 }
 
+/// `rondo doctor` names a check; who looks it up has to find it.
+#[test]
+fn every_check_of_the_doctor_is_in_the_documentation() {
+    let page = std::fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let bus = tempfile::tempdir().unwrap();
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_rondo_collect"));
+    doctor.args(["doctor", "-o", "json", "--bus"]).arg(bus.path());
+    let output = doctor.output().unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let findings = report["findings"].as_array().unwrap();
+    assert!(findings.len() > 5, "{report}");
+    for finding in findings {
+        let check = finding["check"].as_str().unwrap();
+        assert!(page.contains(&format!("`{check}`")), "{check}");
+    }
+}
+
 /// Configurations of Prometheus; settings of the collector are tried by `documentation_commands.rs`.
 #[test]
 fn prometheus_takes_every_block_of_yaml() {
@@ -204,6 +221,33 @@ fn prometheus_takes_every_block_of_yaml() {
         let output = promtool.args(["check", "config"]).arg(file).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     }
+}
+
+/// An operator looks for the words on the screen; words that no program says any more are of no use.
+#[test]
+fn every_error_that_is_explained_is_one_that_is_said() {
+    let page = std::fs::read_to_string(root().join("docs/operating.md")).unwrap();
+    let (_, section) = page.split_once("\n## What errors mean\n").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let rows = section
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let errors: Vec<&str> = rows.map(|(error, _)| error).collect();
+    assert!(errors.len() > 10, "{errors:?}");
+    let sources: Vec<String> = files(&["writer/src", "reader/src", "collector/src", "vmm/src"], "rs")
+        .iter()
+        .map(|file| solid(&std::fs::read_to_string(file).unwrap()))
+        .collect();
+    let is_said = |error: &str| {
+        // Between the words stands what differs from case to case.
+        let parts = error.split(|c: char| c == '…' || c.is_ascii_digit()).map(solid);
+        let parts: Vec<String> = parts.filter(|part| part.len() > 2).collect();
+        let said = |source: &String| parts.iter().all(|part| source.contains(part));
+        !parts.is_empty() && sources.iter().any(said)
+    };
+    assert!(!is_said("bus directory … is on holiday"));
+    let unheard: Vec<&&str> = errors.iter().filter(|error| !is_said(error)).collect();
+    assert!(unheard.is_empty(), "{unheard:?}");
 }
 
 /// What `docs/reading-slabs.md` builds finds what the golden JSON has as the newest value of each series. Values of shared ones are in
