@@ -44,11 +44,12 @@ fn numbers(point: &PointJson) -> [String; 7] {
     ]
 }
 
-/// The quantiles of a point, as many as were asked for.
-fn quantile_cells(quantiles: &[f64], point: &PointJson) -> Vec<String> {
+/// The quantiles of a point, as many as were asked for. They are known to a part of a bucket, so that people are shown
+/// brief ones; programs get what was computed.
+fn quantile_cells(quantiles: &[f64], point: &PointJson, shown: impl Fn(f64) -> String) -> Vec<String> {
     let of = |index| point.quantiles.get(index).copied().flatten();
     (0..quantiles.len())
-        .map(|index| of(index).map(show::number).unwrap_or_default())
+        .map(|index| of(index).map(&shown).unwrap_or_default())
         .collect()
 }
 
@@ -148,7 +149,7 @@ pub(super) fn csv_row(quantiles: &[f64], series: &SeriesJson, point: &PointJson)
         text(part.map(|part| part.step_ns)),
         series.incarnation.clone(),
     ];
-    row.extend(quantile_cells(quantiles, point));
+    row.extend(quantile_cells(quantiles, point, show::number));
     row
 }
 
@@ -204,7 +205,7 @@ pub(super) fn table(answer: &AnswerJson, out: &mut impl Write) -> anyhow::Result
             tier.filter(|_| is_coarse).unwrap_or_default(),
         ];
         row.extend(numbers(point));
-        row.extend(quantile_cells(&answer.quantiles, point));
+        row.extend(quantile_cells(&answer.quantiles, point, show::brief));
         row.extend([known(part, point), series.unit.clone(), flags(point)]);
         // An answer may come from afar, and a table goes to a terminal.
         cells.push(row.iter().map(|cell| show::printable(cell)).collect());
@@ -256,7 +257,7 @@ pub(super) fn line(quantiles: &[f64], series: &SeriesJson, point: &PointJson) ->
     }
     for (name, number) in quantile_names(quantiles)
         .iter()
-        .zip(quantile_cells(quantiles, point))
+        .zip(quantile_cells(quantiles, point, show::brief))
         .filter(|(_, number)| !number.is_empty())
     {
         line.push_str(&format!("  {name} {number}"));
