@@ -10,9 +10,8 @@ DENY := $(TOOLS)/bin/cargo-deny
 SKIP_LOG := target/skipped-tests
 
 # Command and package that has it.
-NEEDS_DEMO := cc=gcc
 NEEDS_DEMO_LINUX := cc=gcc qemu-system-x86_64=qemu-system-x86 dpkg-deb=dpkg
-NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics
+NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl victoria-metrics=victoria-metrics
 
 .PHONY: help
 help: ## Show this
@@ -29,19 +28,18 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-# The collector with everything around it, and the VMM.
-BUILD_DEMO = RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm
+.PHONY: build
+build: ## The commands rondo and rondo-vmm, into target/release (about 3 min)
+	$(call install,cc=gcc)
+	RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm
 
 .PHONY: demo
-demo: ## VMs record for 45 s, a collector stores it, all is read back (DEMO='--store DIR' keeps it)
-	$(call install,$(NEEDS_DEMO))
-	$(BUILD_DEMO)
+demo: build ## VMs record for 45 s, a collector stores it, all is read back (DEMO='--store DIR' keeps it)
 	target/release/rondo demo $(DEMO)
 
 .PHONY: demo-linux
-demo-linux: ## The same with a Linux guest of 45 s, emulated where there is no KVM for it (about 1 min; DEMO_LINUX='--seconds 90')
+demo-linux: build ## The same with a Linux guest of 45 s, emulated where there is no KVM for it (about 1 min; DEMO_LINUX='--seconds 90')
 	$(call install,$(NEEDS_DEMO_LINUX))
-	$(BUILD_DEMO)
 	vmm/guest/demo.sh target/release/rondo target/release/rondo-vmm target/demo-linux $(DEMO_LINUX)
 
 .PHONY: test
@@ -77,6 +75,11 @@ check: $(DENY) ## Format, lints, documentation, licences
 .PHONY: loom
 loom: ## Explore the protocol's interleavings (about 1 min)
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p rondo-shm-layout --test loom
+
+.PHONY: manual
+manual: ## Man pages and shell completions, into target/manual as they stand below /usr/share
+	$(call install,cc=gcc)
+	$(CARGO) run --locked --quiet -p rondo-manual -- target/manual
 
 .PHONY: bench
 bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)

@@ -6,11 +6,13 @@
 //! | [`raw`] | a slab as bytes that a test may change |
 //! | [`bus`] | machines of any series whose collector pushes |
 //! | [`collect`] | `rondo collect` as a process |
+//! | [`commands`] | the documentation's commands, and how each is run |
 //! | [`export`] | a collector that pushes, and what a server has to have then |
 //! | [`foreign`] | the readers in C, Python and Kaitai Struct |
 //! | [`gate`] | a way to a server that may be shut |
 //! | [`json`] | comparing and printing what they print |
 //! | [`killing`] | machines that come and go while their collector is killed |
+//! | [`pages`] | the documentation: blocks, links, headings |
 //! | [`push`] | what tests of remote write push |
 //! | [`random`] | numbers by chance that can be had again |
 //! | [`receiver`] | a server that takes remote write, checks every rule, and misbehaves on demand |
@@ -34,12 +36,14 @@
 
 pub mod bus;
 pub mod collect;
+pub mod commands;
 pub mod export;
 pub mod foreign;
 pub mod gate;
 pub mod json;
 pub mod killing;
 mod later;
+pub mod pages;
 pub mod push;
 pub mod random;
 pub mod raw;
