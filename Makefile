@@ -4,25 +4,31 @@
 # sudo), crates through cargo, the two foreign packages that test the specification through npm and pip.
 
 CARGO ?= cargo
-APT_GET ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo apt-get)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APT_GET ?= $(SUDO) apt-get
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 SKIP_LOG := target/skipped-tests
 
 # Command and package that has it.
 NEEDS_DEMO := cc=gcc
-NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics
+NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind promtool=prometheus prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter victoria-metrics=victoria-metrics setpriv=util-linux ip=iproute2
 
 .PHONY: help
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-# Installs the packages of the commands that are missing: $(call install,command=package …).
+# Installs the packages of the commands that are missing: $(call install,command=package …). No service of theirs starts,
+# where nothing else says what may: tests and benchmarks start servers of their own.
 define install
 @command -v $(CARGO) >/dev/null || { echo "rondo needs Rust: install rustup, then try again" >&2; exit 1; }
 @missing=""; for need in $(1); do command -v "$${need%%=*}" >/dev/null || missing="$$missing $${need#*=}"; done; \
 if [ -n "$$missing" ]; then \
   echo "installing:$$missing"; \
+  policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then \
+    trap '$(SUDO) rm -f /usr/sbin/policy-rc.d' EXIT; \
+    printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy >/dev/null && $(SUDO) chmod +x $$policy; \
+  fi; \
   { $(APT_GET) update -qq && $(APT_GET) install -y -qq --no-install-recommends $$missing; } >&2 \
     || { echo "cannot install:$$missing; install them by hand, then try again" >&2; exit 1; }; \
 fi
