@@ -13,6 +13,7 @@ SKIP_LOG := target/skipped-tests
 # Command and package that has it.
 NEEDS_DEMO := cc=gcc
 NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind promtool=prometheus prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter victoria-metrics=victoria-metrics setpriv=util-linux ip=iproute2
+NEEDS_BENCH_HOST := cc=gcc prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux ip=iproute2
 
 .PHONY: help
 help: ## Show this
@@ -78,6 +79,12 @@ loom: ## Explore the protocol's interleavings (about 1 min)
 bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
 	$(call install,cc=gcc valgrind=valgrind)
 	$(CARGO) run --release --quiet -p rondo-benches
+
+.PHONY: bench-host
+bench-host: ## Benchmark B: rondo beside Prometheus with exporters, 10 to 100 machines (about 25 min; BENCH_HOST='--rounds 3')
+	$(call install,$(NEEDS_BENCH_HOST))
+	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-host
+	target/release/bench-host --page docs/benchmarks.md --plot docs/images/benchmark-host.svg $(BENCH_HOST)
 
 .PHONY: bench-instructions
 bench-instructions: ## Instructions and cache lines of rondo's hot loops (under 1 min)
