@@ -4,25 +4,32 @@
 # sudo), crates through cargo, the two foreign packages that test the specification through npm and pip.
 
 CARGO ?= cargo
-APT_GET ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo apt-get)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+APT_GET ?= $(SUDO) apt-get
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 SKIP_LOG := target/skipped-tests
 
 # Command and package that has it.
 NEEDS_DEMO_LINUX := cc=gcc qemu-system-x86_64=qemu-system-x86 dpkg-deb=dpkg
-NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl victoria-metrics=victoria-metrics
+NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl victoria-metrics=victoria-metrics prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux
+NEEDS_BENCH_HOST := cc=gcc prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux ip=iproute2
 
 .PHONY: help
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-# Installs the packages of the commands that are missing: $(call install,command=package …).
+# Installs the packages of the commands that are missing: $(call install,command=package …). No service of theirs starts,
+# where nothing else says what may: tests and benchmarks start servers of their own.
 define install
 @command -v $(CARGO) >/dev/null || { echo "rondo needs Rust: install rustup, then try again" >&2; exit 1; }
 @missing=""; for need in $(1); do command -v "$${need%%=*}" >/dev/null || missing="$$missing $${need#*=}"; done; \
 if [ -n "$$missing" ]; then \
   echo "installing:$$missing"; \
+  policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then \
+    trap '$(SUDO) rm -f /usr/sbin/policy-rc.d' EXIT; \
+    printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy >/dev/null && $(SUDO) chmod +x $$policy; \
+  fi; \
   { $(APT_GET) update -qq && $(APT_GET) install -y -qq --no-install-recommends $$missing; } >&2 \
     || { echo "cannot install:$$missing; install them by hand, then try again" >&2; exit 1; }; \
 fi
@@ -85,6 +92,12 @@ manual: ## Man pages and shell completions, into target/manual as they stand bel
 bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
 	$(call install,cc=gcc valgrind=valgrind)
 	$(CARGO) run --release --quiet -p rondo-benches
+
+.PHONY: bench-host
+bench-host: ## Benchmark B: rondo beside Prometheus with exporters, 10 to 100 machines (about 25 min; BENCH_HOST='--rounds 3')
+	$(call install,$(NEEDS_BENCH_HOST))
+	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-host
+	target/release/bench-host --page docs/benchmarks.md --plot docs/images/benchmark-host.svg $(BENCH_HOST)
 
 .PHONY: bench-instructions
 bench-instructions: ## Instructions and cache lines of rondo's hot loops (under 1 min)

@@ -18,13 +18,47 @@ pub struct Server {
     query_path: &'static str,
 }
 
+/// Addresses that nobody listens on now, each another one.
+pub fn free_addresses(count: usize) -> Vec<SocketAddr> {
+    // All at once: one that is let go may be given again.
+    let listeners: Vec<_> = (0..count)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap())
+        .collect()
+}
+
 fn free_address() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
+    free_addresses(1)[0]
+}
+
+/// Status and body of a page, if somebody answers.
+pub fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(30))).ok()?;
+    // Without chunks, which 1.0 does not have.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
+
+/// A value of the metrics that somebody has of themselves; 0 if there is none of that name.
+pub fn metric(address: SocketAddr, name: &str) -> f64 {
+    let (_, page) = get(address, "/metrics").unwrap();
+    let line = page
+        .lines()
+        .find(|line| line.split([' ', '{']).next() == Some(name));
+    line.and_then(|line| line.split(' ').next_back()?.parse().ok())
+        .unwrap_or(0.0)
 }
 
 impl Server {
-    /// A Prometheus that takes remote write, and scrapes nothing.
+    /// A Prometheus that takes remote write, and scrapes only what the configuration says.
     pub fn prometheus(extra_configuration: &str) -> Self {
         let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
         let file = directory.path().join("prometheus.yml");
@@ -90,6 +124,11 @@ impl Server {
         server
     }
 
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -141,12 +180,7 @@ impl Server {
 
     /// A value of its own metrics; 0 if it has none of that name.
     pub fn own_metric(&self, name: &str) -> f64 {
-        let (_, page) = self.get("/metrics").unwrap();
-        let line = page
-            .lines()
-            .find(|line| line.split([' ', '{']).next() == Some(name));
-        line.and_then(|line| line.split(' ').next_back()?.parse().ok())
-            .unwrap_or(0.0)
+        metric(self.address, name)
     }
 }
 

@@ -1,0 +1,29 @@
+//! Benchmarks of whole processes beside each other on one host, and what they have in common.
+//!
+//! | module | what it has |
+//! |---|---|
+//! | [`figures`] | medians, and tables in Markdown |
+//! | [`group`] | processes that are started and measured together |
+//! | [`host`] | benchmark B |
+//! | [`load`] | what else the machine did |
+//! | [`machine`] | the machine, in a sentence |
+//! | [`network`] | a network of one's own, and what its loopback carries |
+//! | [`page`] | the part of a page that a benchmark writes |
+//! | [`plot`] | plots for pages |
+//! | [`usage`] | CPU time, memory, disk and wake-ups of processes |
+//! | [`workload`] | what a machine records |
+//!
+//! Real servers are in [`rondo_tests::servers`].
+
+#![forbid(unsafe_code)]
+
+pub mod figures;
+pub mod group;
+pub mod host;
+pub mod load;
+pub mod machine;
+pub mod network;
+pub mod page;
+pub mod plot;
+pub mod usage;
+pub mod workload;
