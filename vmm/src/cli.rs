@@ -6,6 +6,7 @@ use crate::devices::block::DiskConfig;
 use crate::disks;
 use crate::ending::Ending;
 use crate::error::Error;
+use crate::event_log::EventLog;
 use crate::event_loop::Deadline;
 use crate::machine::{Machine, MachineConfig};
 use crate::metrics::{MetricsConfig, VmMetrics};
@@ -46,6 +47,10 @@ pub struct Cli {
     /// End after that many seconds, whatever the guest does
     #[arg(long, value_name = "SECONDS")]
     seconds: Option<u64>,
+
+    /// Append the machine's life to this file or pipe, a line of JSON for its start, each tick and its end
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
 
     /// Run without seccomp filters
     #[arg(long)]
@@ -150,6 +155,9 @@ impl Cli {
         if let Some(seconds) = self.seconds {
             let deadline = Deadline::new(Duration::from_secs(seconds), machine.end().clone())?;
             machine.subscribe(Box::new(deadline));
+        }
+        if let Some(path) = &self.events {
+            machine.log_events(EventLog::open(path)?);
         }
         let virtio = disks::attach(&mut machine, &self.disks)?;
         let memory = machine.vm().memory.clone();

@@ -74,6 +74,14 @@ pub enum Error {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// Nothing can be written there.
+    #[error("cannot write events to {path}; name a file, or a pipe that is being read, with --events")]
+    Events {
+        /// Where to.
+        path: PathBuf,
+        /// The kernel's answer.
+        source: io::Error,
+    },
     /// Some other file.
     #[error("{0} is not a Linux kernel; give a bzImage (on Debian, /boot/vmlinuz-…) with --kernel")]
     NotAKernel(PathBuf),

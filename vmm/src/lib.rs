@@ -23,6 +23,7 @@ pub mod devices;
 pub mod disks;
 pub mod ending;
 mod error;
+pub mod event_log;
 pub mod event_loop;
 pub mod exit;
 pub mod kernel_stats;

@@ -5,6 +5,7 @@ use crate::device_thread::{DeviceThread, DeviceThreads};
 use crate::devices::{Console, Devices, MmioDevice, SerialDevice};
 use crate::ending::{EndRequest, Ending};
 use crate::error::Error;
+use crate::event_log::EventLog;
 use crate::event_loop::{ConsoleInput, EventLoop, Signals, Subscriber, Tick};
 use crate::kernel_stats::KernelStats;
 use crate::layout;
@@ -40,6 +41,7 @@ pub struct Machine {
     subscribers: Vec<Subscriber>,
     threads: Vec<DeviceThread>,
     metrics: VmMetrics,
+    events: Option<EventLog>,
     end: Arc<EndRequest>,
 }
 
@@ -67,6 +69,7 @@ impl Machine {
             subscribers: vec![Box::new(Signals::new(end.clone())?)],
             threads: Vec::new(),
             metrics,
+            events: None,
             end,
         };
         this.connect_interrupt(this.devices.serial().interrupt(), layout::SERIAL_GSI)?;
@@ -119,6 +122,12 @@ impl Machine {
             .map_err(Error::kvm("connect a doorbell"))
     }
 
+    /// Writes what becomes of the machine into a log from now on, beginning with its start.
+    pub fn log_events(&mut self, mut log: EventLog) {
+        log.started(self.metrics.writer());
+        self.events = Some(log);
+    }
+
     /// Puts something into the event loop.
     pub fn subscribe(&mut self, subscriber: Subscriber) {
         self.subscribers.push(subscriber);
@@ -142,6 +151,7 @@ impl Machine {
             subscribers,
             threads: device_threads,
             mut metrics,
+            events: log,
             end,
         } = self;
         let devices = Arc::new(devices);
@@ -181,7 +191,7 @@ impl Machine {
                 metrics.add_cpu_time(index, schedstat)?;
             }
         }
-        let tick = Rc::new(RefCell::new(Tick::new(metrics, end.clone())?));
+        let tick = Rc::new(RefCell::new(Tick::new(metrics, log, end.clone())?));
         events.add(Box::new(tick.clone()));
         if let Some(filter) = &event_loop_filter {
             seccomp::apply("event loop", filter)?;
@@ -193,7 +203,7 @@ impl Machine {
         device_threads.stop();
         drop(events);
         if let Some(tick) = Rc::into_inner(tick) {
-            tick.into_inner().into_metrics().close();
+            tick.into_inner().finish(&ending);
         }
         Ok(ending)
     }

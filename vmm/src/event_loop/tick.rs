@@ -1,8 +1,9 @@
-//! The tick of the metrics: an absolute timer at the instants that the writer asks for.
+//! The tick of the metrics: an absolute timer at the instants that the writer asks for. Who wants to know of it is told.
 
 use super::watch;
 use crate::ending::{EndRequest, Ending};
 use crate::error::Error;
+use crate::event_log::EventLog;
 use crate::metrics::VmMetrics;
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use nix::sys::time::TimeSpec;
@@ -14,8 +15,11 @@ use std::time::Duration;
 /// Ticks the metrics.
 pub struct Tick {
     metrics: VmMetrics,
+    events: Option<EventLog>,
     timer: TimerFd,
     due: Duration,
+    /// Of the last tick that was told.
+    told_ns: u64,
     end: Arc<EndRequest>,
 }
 
@@ -24,7 +28,7 @@ impl Tick {
     ///
     /// # Errors
     /// [`Error::System`].
-    pub fn new(metrics: VmMetrics, end: Arc<EndRequest>) -> Result<Self, Error> {
+    pub fn new(metrics: VmMetrics, events: Option<EventLog>, end: Arc<EndRequest>) -> Result<Self, Error> {
         let timer = TimerFd::new(
             ClockId::CLOCK_MONOTONIC,
             TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
@@ -32,16 +36,33 @@ impl Tick {
         let mut this = Self {
             timer: timer.map_err(Error::system("create the tick's timer"))?,
             due: Duration::ZERO,
+            told_ns: 0,
             metrics,
+            events,
             end,
         };
         this.arm().map_err(Error::system("set the tick's timer"))?;
         Ok(this)
     }
 
-    /// The metrics, when the loop is over.
-    pub fn into_metrics(self) -> VmMetrics {
-        self.metrics
+    /// When the loop is over: ticks a last time, and closes the slab.
+    pub fn finish(mut self, ending: &Ending) {
+        self.metrics.tick_last();
+        self.tell();
+        if let Some(events) = &mut self.events {
+            events.ended(ending, self.metrics.missed_ticks());
+        }
+        self.metrics.close();
+    }
+
+    /// Not again of an interval that the log has: a short last one may fall into the one before.
+    fn tell(&mut self) {
+        let ticked_ns = self.metrics.writer().ticked_ns();
+        if let Some(events) = &mut self.events
+            && ticked_ns != std::mem::replace(&mut self.told_ns, ticked_ns)
+        {
+            events.tick(ticked_ns, self.metrics.missed_ticks());
+        }
     }
 
     fn arm(&mut self) -> nix::Result<()> {
@@ -58,6 +79,7 @@ impl MutEventSubscriber for Tick {
         // Not yet due, if the wait says so: then the timer is still set.
         if self.timer.wait().is_ok() {
             self.metrics.tick(monotonic().saturating_sub(self.due));
+            self.tell();
             if let Err(error) = self.arm() {
                 self.end
                     .ask(Ending::Failed(format!("cannot set the tick's timer: {error}")));

@@ -144,6 +144,11 @@ impl VmMetrics {
         Ok(())
     }
 
+    /// Intervals that went by without a tick so far.
+    pub fn missed_ticks(&self) -> u64 {
+        self.missed_count
+    }
+
     /// When [`Self::tick`] is due, on CLOCK_MONOTONIC.
     pub fn next_tick(&self) -> Duration {
         self.writer.next_tick()
@@ -184,9 +189,13 @@ impl VmMetrics {
         }
     }
 
-    /// A last tick. The slab is closed when the vCPUs' handles are gone too.
-    pub fn close(mut self) {
+    /// A last tick, when the guest runs no more.
+    pub fn tick_last(&mut self) {
         self.move_on();
+    }
+
+    /// The slab is closed when the vCPUs' handles are gone too.
+    pub fn close(self) {
         self.writer.close();
     }
 }
