@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -11,12 +12,14 @@ use std::process::{Child, Command, Stdio};
 pub struct Group(Vec<Child>);
 
 impl Group {
-    /// Starts one more. It goes also if this process is killed before it can stop it.
+    /// Starts one more, which is best made by [`bound`].
     ///
     /// # Errors
     /// It cannot be started.
     pub fn start(&mut self, command: &mut Command) -> Result<()> {
-        self.0.push(bound(command).stdin(Stdio::null()).spawn_named()?);
+        let child = command.stdin(Stdio::null()).spawn();
+        self.0
+            .push(child.with_context(|| format!("cannot start {}", name(command)))?);
         Ok(())
     }
 
@@ -25,17 +28,14 @@ impl Group {
     /// # Errors
     /// It cannot be started, or ends without that line.
     pub fn start_and_hear(&mut self, command: &mut Command) -> Result<String> {
-        let mut command = bound(command);
         // Its input ends when this process does, which is how some know that they are not needed any more.
-        let child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn_named()?;
-        self.0.push(child);
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        self.0
+            .push(child.with_context(|| format!("cannot start {}", name(command)))?);
         let stdout = self.0.last_mut().and_then(|child| child.stdout.take());
         let mut line = String::new();
         BufReader::new(stdout.context("a process has no output")?).read_line(&mut line)?;
-        anyhow::ensure!(line.ends_with('\n'), "{} ended at once", name(&command));
+        anyhow::ensure!(line.ends_with('\n'), "{} ended at once", name(command));
         Ok(line.trim().to_owned())
     }
 
@@ -72,33 +72,22 @@ impl Drop for Group {
     }
 }
 
-/// The same command, by way of one that makes the kernel kill it when its parent ends. It becomes the command, so its id is the same.
-fn bound(command: &Command) -> Command {
-    let mut bound = Command::new("setpriv");
-    bound.args(["--pdeathsig", "KILL", "--"]);
-    bound.arg(command.get_program()).args(command.get_args());
-    bound
+/// A command that the kernel kills when its parent ends, however that comes. `setpriv` sees to that and then becomes the
+/// program, so that the process is the program's own.
+pub fn bound(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
 }
 
+/// What a command runs.
 fn name(command: &Command) -> String {
-    command
-        .get_args()
-        .nth(3)
+    let bound = command.get_args().nth(3);
+    let program = bound.filter(|_| command.get_program() == "setpriv");
+    program
         .unwrap_or(command.get_program())
         .to_string_lossy()
         .into_owned()
-}
-
-/// Spawning that says what could not be spawned.
-trait SpawnNamed {
-    fn spawn_named(&mut self) -> Result<Child>;
-}
-
-impl SpawnNamed for Command {
-    fn spawn_named(&mut self) -> Result<Child> {
-        let child = self.spawn();
-        child.with_context(|| format!("cannot start {} (with setpriv, of util-linux)", name(self)))
-    }
 }
 
 #[cfg(test)]
@@ -109,7 +98,7 @@ mod tests {
     #[test]
     fn a_group_is_heard_measured_and_ended() {
         let mut group = Group::default();
-        let line = group.start_and_hear(Command::new("sh").args(["-c", "echo ready; exec cat"]));
+        let line = group.start_and_hear(bound("sh").args(["-c", "echo ready; exec cat"]));
         assert_eq!(line.unwrap(), "ready");
         let pids = group.pids();
         assert!(Counters::read(&pids).unwrap().cpu().as_nanos() > 0);
@@ -120,7 +109,7 @@ mod tests {
     #[test]
     fn a_process_that_says_nothing_is_an_error() {
         let mut group = Group::default();
-        let heard = group.start_and_hear(&mut Command::new("true"));
+        let heard = group.start_and_hear(&mut bound("true"));
         assert_eq!(heard.unwrap_err().to_string(), "true ended at once");
     }
 }

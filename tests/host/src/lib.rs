@@ -2,6 +2,7 @@
 //!
 //! | module | what it has |
 //! |---|---|
+//! | [`ephemeral`] | benchmark C: machines that live for seconds |
 //! | [`figures`] | medians, and tables in Markdown |
 //! | [`group`] | processes that are started and measured together |
 //! | [`load`] | what else the machine did |
@@ -15,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ephemeral;
 pub mod figures;
 pub mod group;
 pub mod load;
