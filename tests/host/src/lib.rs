@@ -5,12 +5,14 @@
 //! | [`ephemeral`] | benchmark C: machines that live for seconds |
 //! | [`figures`] | medians, and tables in Markdown |
 //! | [`group`] | processes that are started and measured together |
+//! | [`host`] | benchmark B |
 //! | [`load`] | what else the machine did |
 //! | [`machine`] | the machine, in a sentence |
 //! | [`network`] | a network of one's own, and what its loopback carries |
 //! | [`page`] | the part of a page that a benchmark writes |
 //! | [`plot`] | plots for pages |
 //! | [`usage`] | CPU time, memory, disk and wake-ups of processes |
+//! | [`workload`] | what a machine records |
 //!
 //! Real servers are in [`rondo_tests::servers`].
 
@@ -19,9 +21,11 @@
 pub mod ephemeral;
 pub mod figures;
 pub mod group;
+pub mod host;
 pub mod load;
 pub mod machine;
 pub mod network;
 pub mod page;
 pub mod plot;
 pub mod usage;
+pub mod workload;

@@ -129,11 +129,13 @@ impl Plot<'_> {
             .build_cartesian_2d(x, y)?;
         chart
             .configure_mesh()
+            .disable_x_mesh()
+            .max_light_lines(1)
             .x_desc(self.x)
             .x_label_formatter(&|value| format!("{value:.0}"))
             .y_label_formatter(&|value| value.to_string())
             .label_style(("sans-serif", 13))
-            .light_line_style(WHITE)
+            .light_line_style(TRANSPARENT)
             .draw()?;
         let floor = chart.y_range().start;
         for (line, colour) in panel.lines.iter().zip(COLOURS.iter().cycle()) {

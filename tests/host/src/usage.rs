@@ -10,7 +10,7 @@ use nix::unistd::Pid;
 use procfs::process::Process;
 use serde::Serialize;
 use std::collections::HashMap;
-use std::ops::AddAssign;
+use std::ops::{AddAssign, Div};
 use std::time::Duration;
 
 /// What some processes have used since they started.
@@ -138,6 +138,19 @@ impl AddAssign for Memory {
         self.private_bytes += other.private_bytes;
         self.anonymous_bytes += other.anonymous_bytes;
         self.shared_bytes += other.shared_bytes;
+    }
+}
+
+impl Div<u64> for Memory {
+    type Output = Self;
+
+    /// The mean of so many.
+    fn div(self, count: u64) -> Self {
+        Self {
+            private_bytes: self.private_bytes / count,
+            anonymous_bytes: self.anonymous_bytes / count,
+            shared_bytes: self.shared_bytes / count,
+        }
     }
 }
 

@@ -1,15 +1,14 @@
 //! Benchmark C: machines that live for seconds, on the bus and by scrapes. See [`rondo_host::ephemeral`].
 #![forbid(unsafe_code)]
 
-use anyhow::{Context, Result};
-use clap::Parser;
+use anyhow::Result;
+use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use rondo_host::ephemeral::kind::Kind;
 use rondo_host::ephemeral::report;
 use rondo_host::ephemeral::run::{Settings, run};
 use rondo_host::page;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,40 +18,52 @@ use std::sync::atomic::AtomicBool;
 #[derive(Parser)]
 struct Arguments {
     /// How long machines live, in seconds
-    #[arg(long, value_delimiter = ',', default_value = "5,10,30,45", value_parser = clap::value_parser!(u64).range(1..=300))]
+    #[arg(long, value_name = "SECONDS", value_delimiter = ',', default_value = "5,10,30,45", value_parser = clap::value_parser!(u64).range(1..=300))]
     lives: Vec<u64>,
 
     /// How many live for each of these times
-    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=2_000))]
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=2_000))]
     machines: u64,
 
     /// How many are alive at once, on average
-    #[arg(long, default_value_t = 36, value_parser = clap::value_parser!(u64).range(1..=200))]
+    #[arg(long, value_name = "COUNT", default_value_t = 36, value_parser = clap::value_parser!(u64).range(1..=200))]
     at_once: u64,
 
     /// Another one starts them at other times
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     seed: u64,
 
     /// Let processes without guests be the machines, also where KVM runs guests
     #[arg(long)]
     without_guests: bool,
 
-    /// The program `rondo` [default: beside this one]
-    #[arg(long)]
+    /// The program `rondo`, beside this one unless given
+    #[arg(long, value_name = "FILE")]
     rondo: Option<PathBuf>,
 
-    /// The program `rondo-vmm` [default: beside this one]
-    #[arg(long)]
+    /// The program `rondo-vmm`, beside this one unless given
+    #[arg(long, value_name = "FILE")]
     vmm: Option<PathBuf>,
 
-    /// Write the figures into the part of this page that is marked for them, and a plot into `images` beside it
-    #[arg(long)]
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = Format::Table)]
+    output: Format,
+
+    /// Puts the tables also into this page, between its markers
+    #[arg(long, value_name = "FILE")]
     page: Option<PathBuf>,
 
-    /// Write what was found of each machine into this file
-    #[arg(long)]
-    json: Option<PathBuf>,
+    /// Draws a plot into this file
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Tables in Markdown
+    Table,
+    /// One JSON document, with all machines
+    Json,
 }
 
 fn main() -> Result<()> {
@@ -91,14 +102,16 @@ fn main() -> Result<()> {
     let outcome = outcome?;
 
     let text = report::text(&settings, &kind, &outcome)?;
-    write!(std::io::stdout(), "{text}")?;
-    if let Some(file) = &arguments.json {
-        let file = File::create(file).with_context(|| file.display().to_string())?;
-        serde_json::to_writer(file, &outcome)?;
+    let mut out = std::io::stdout().lock();
+    match arguments.output {
+        Format::Table => writeln!(out, "{text}")?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string(&outcome)?)?,
+    }
+    if let Some(path) = &arguments.plot {
+        report::plot(&outcome, path)?;
     }
     if let Some(path) = &arguments.page {
         page::write(path, "ephemeral", &text)?;
-        report::plot(&outcome, &path.with_file_name("images").join("ephemeral.svg"))?;
     }
     Ok(())
 }
