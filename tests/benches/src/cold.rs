@@ -1,8 +1,9 @@
 //! What a call costs that finds nothing in the caches: what a VMM sees that records now and then.
 
-use crate::measure::{Effort, quantile};
+use crate::measure::Effort;
 use crate::row::Row;
 use anyhow::Result;
+use rondo_host::figures::quantile;
 use std::hint::black_box;
 use std::time::Instant;
 

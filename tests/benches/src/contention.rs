@@ -3,9 +3,10 @@
 //! On a machine that is not idle, two threads that should run at once often do not. Turns count only
 //! if both were seen to run, and one turn was over before the other began by a small part of it at most.
 
-use crate::measure::{Effort, calls_for, median};
+use crate::measure::{Effort, calls_for};
 use crate::rondo::{Place, START_NS};
 use anyhow::Result;
+use rondo_host::figures::median;
 use std::hint::spin_loop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,7 +1,8 @@
 //! How long a VMM waits at its start: a slab made, and 30 series registered.
 
-use crate::measure::{Effort, quantile};
+use crate::measure::Effort;
 use anyhow::Result;
+use rondo_host::figures::quantile;
 use rondo_writer::{SchemaConfig, Unit, Writer};
 use std::time::Instant;
 

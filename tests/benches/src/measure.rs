@@ -7,6 +7,7 @@
 use crate::row::{Row, Run};
 use anyhow::{Context, Result};
 use nix::time::{ClockId, clock_gettime};
+use rondo_host::figures::{median, quantile};
 use std::time::{Duration, Instant};
 
 /// Calls that are timed as one, because a single call is shorter than the clock's step.
@@ -128,17 +129,4 @@ pub fn measure(rows: &[Row], effort: Effort) -> Result<Vec<Timing>> {
         timing.batch_ns.sort_by(f64::total_cmp);
     }
     Ok(timings)
-}
-
-/// The median.
-pub fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    quantile(&values, 0.5)
-}
-
-/// The value below which a share `q` of `ascending` lies; 0 of none.
-pub fn quantile(ascending: &[f64], q: f64) -> f64 {
-    let last = ascending.len().saturating_sub(1);
-    let index = (last as f64 * q).round() as usize;
-    ascending.get(index).copied().unwrap_or_default()
 }

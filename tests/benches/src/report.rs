@@ -3,10 +3,10 @@
 use crate::cold::Cold;
 use crate::contention::Contention;
 use crate::creation::Creation;
-use crate::measure::{Timing, median};
+use crate::measure::Timing;
 use crate::scanner::{Scanned, Turns};
 use anyhow::{Context, Result};
-use comfy_table::{CellAlignment, Table, presets};
+use rondo_host::figures::{figure, median, table};
 use serde_json::{Value, json};
 
 /// How to print.
@@ -324,23 +324,6 @@ impl Target {
     }
 }
 
-/// Three digits that matter.
-fn figure(value: f64) -> String {
-    match value {
-        v if v < 10.0 => format!("{v:.2}"),
-        v if v < 100.0 => format!("{v:.1}"),
-        v => format!("{v:.0}"),
-    }
-}
-
 fn print(title: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    let mut table = Table::new();
-    table
-        .load_style(presets::ASCII_MARKDOWN)
-        .set_header(head)
-        .add_rows(rows);
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    println!("\n{title}\n\n{table}");
+    println!("\n{title}\n\n{}", table(head, rows));
 }

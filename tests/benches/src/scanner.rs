@@ -4,12 +4,13 @@
 //! Writer and reader have a core each, and the writer's time is the CPU time of its thread. Turns in
 //! which either had to wait for other programs do not count.
 
-use crate::measure::{Effort, cpu_time, median};
+use crate::measure::{Effort, cpu_time};
 use crate::rondo::{INTERVAL_NS, START_NS, each, schema};
 use crate::row::{Run, round_robin};
 use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
+use rondo_host::figures::median;
 use rondo_reader::{Limits, Slab};
 use rondo_writer::Writer;
 use std::hint::black_box;

@@ -105,7 +105,8 @@ impl Plot<'_> {
                 let positive = points().map(|point| point.1).filter(|&y| y > 0.0);
                 let floor = 10f64.powf(positive.fold(y_max, f64::min).log10().floor());
                 let roof = 10f64.powf(y_max.log10().ceil()).max(floor * 10.0);
-                self.lines(panel, area, x, (floor..roof).log_scale())
+                // A little more, or rounding loses the label at either end.
+                self.lines(panel, area, x, (floor * 0.99..roof * 1.01).log_scale())
             }
         }
     }
@@ -133,7 +134,7 @@ impl Plot<'_> {
             .disable_x_mesh()
             .max_light_lines(1)
             .x_desc(self.x)
-            .x_label_formatter(&|value| format!("{value:.0}"))
+            .x_label_formatter(&|value| value.to_string())
             .y_label_formatter(&|value| value.to_string())
             .label_style(("sans-serif", 13))
             .light_line_style(TRANSPARENT)
