@@ -14,6 +14,7 @@ SKIP_LOG := target/skipped-tests
 NEEDS_DEMO_LINUX := cc=gcc qemu-system-x86_64=qemu-system-x86 dpkg-deb=dpkg
 NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl victoria-metrics=victoria-metrics prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux
 NEEDS_BENCH_HOST := cc=gcc prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux ip=iproute2
+NEEDS_BENCH_EPHEMERAL := cc=gcc prometheus=prometheus setpriv=util-linux
 
 .PHONY: help
 help: ## Show this
@@ -98,6 +99,12 @@ bench-host: ## Benchmark B: rondo beside Prometheus with exporters, 10 to 100 ma
 	$(call install,$(NEEDS_BENCH_HOST))
 	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-host
 	target/release/bench-host --page docs/benchmarks.md --plot docs/images/benchmark-host.svg $(BENCH_HOST)
+
+.PHONY: bench-ephemeral
+bench-ephemeral: ## Benchmark C: 800 machines of 5 to 45 s, rondo beside scrapes (about 10 min; BENCH_EPHEMERAL='--machines 5 --lives 5')
+	$(call install,$(NEEDS_BENCH_EPHEMERAL))
+	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm -p rondo-host
+	target/release/bench-ephemeral --page docs/benchmarks.md --plot docs/images/benchmark-ephemeral.svg $(BENCH_EPHEMERAL)
 
 .PHONY: bench-instructions
 bench-instructions: ## Instructions and cache lines of rondo's hot loops (under 1 min)

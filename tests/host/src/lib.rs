@@ -2,6 +2,7 @@
 //!
 //! | module | what it has |
 //! |---|---|
+//! | [`ephemeral`] | benchmark C: machines that live for seconds |
 //! | [`figures`] | medians, and tables in Markdown |
 //! | [`group`] | processes that are started and measured together |
 //! | [`host`] | benchmark B |
@@ -17,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ephemeral;
 pub mod figures;
 pub mod group;
 pub mod host;

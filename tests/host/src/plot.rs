@@ -14,13 +14,14 @@ const LEGEND_ROW: u32 = 22;
 const TITLE: u32 = 34;
 
 /// Told apart also by those who see no red (Okabe and Ito's palette).
-const COLOURS: [RGBColor; 6] = [
+const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(230, 159, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(86, 180, 233),
+    RGBColor(0, 0, 0),
 ];
 
 /// How the vertical axis goes up.
