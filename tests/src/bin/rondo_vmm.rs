@@ -8,7 +8,7 @@ fn main() -> ExitCode {
     match rondo_vmm::cli::Cli::parse().run() {
         Ok(ending) => ending.exit_code().into(),
         Err(error) => {
-            eprintln!("rondo-vmm: {error}");
+            eprintln!("rondo-vmm: {:#}", anyhow::Error::from(error));
             ExitCode::FAILURE
         }
     }
