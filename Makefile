@@ -12,7 +12,9 @@ SKIP_LOG := target/skipped-tests
 
 # Command and package that has it.
 NEEDS_DEMO_LINUX := cc=gcc qemu-system-x86_64=qemu-system-x86 dpkg-deb=dpkg
-NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl victoria-metrics=victoria-metrics prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux
+NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux
+# What reads man pages and completions, and what the documentation's commands are.
+NEEDS_DOCUMENTATION := groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl
 NEEDS_BENCH_HOST := cc=gcc prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux ip=iproute2
 NEEDS_BENCH_EPHEMERAL := cc=gcc prometheus=prometheus setpriv=util-linux
 
@@ -36,11 +38,6 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: build
-build: ## The commands rondo and rondo-vmm, into target/release (about 3 min)
-	$(call install,cc=gcc)
-	RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm
-
 .PHONY: demo
 demo: build ## VMs record for 45 s, a collector stores it, all is read back (DEMO='--store DIR' keeps it)
 	target/release/rondo demo $(DEMO)
@@ -57,9 +54,19 @@ test: setup check loom ## Everything CI runs: checks, tests, model checking
 	tests/benches/instructions.sh --check
 	@cat $(SKIP_LOG); echo "skipped tests: $$(wc -l < $(SKIP_LOG))"
 
+.PHONY: build
+build: ## The commands rondo and rondo-vmm, into target/release (about 3 min)
+	$(call install,cc=gcc)
+	RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm
+
+.PHONY: manual
+manual: ## Man pages and shell completions, into target/manual as they stand below /usr/share
+	$(call install,cc=gcc)
+	$(CARGO) run --locked --quiet -p rondo-manual -- target/manual
+
 .PHONY: setup
 setup: $(DENY)
-	$(call install,$(NEEDS_TEST))
+	$(call install,$(NEEDS_TEST) $(NEEDS_DOCUMENTATION))
 	@python3 -c 'import ensurepip' 2>/dev/null || $(APT_GET) install -y -qq --no-install-recommends python3-venv >&2
 	tests/foreign.sh
 
@@ -83,11 +90,6 @@ check: $(DENY) ## Format, lints, documentation, licences
 .PHONY: loom
 loom: ## Explore the protocol's interleavings (about 1 min)
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p rondo-shm-layout --test loom
-
-.PHONY: manual
-manual: ## Man pages and shell completions, into target/manual as they stand below /usr/share
-	$(call install,cc=gcc)
-	$(CARGO) run --locked --quiet -p rondo-manual -- target/manual
 
 .PHONY: bench
 bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
