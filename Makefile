@@ -39,7 +39,7 @@ demo: ## VMs record for 45 s, a collector stores it, all is read back (DEMO='--s
 	target/release/rondo demo $(DEMO)
 
 .PHONY: demo-linux
-demo-linux: ## The same with a Linux guest of 45 s, emulated where there is no KVM for it (about 1 min; DEMO_LINUX='--seconds 90')
+demo-linux: ## A Linux guest works for 45 s, all is read back (about 1 min; DEMO_LINUX='--seconds 90' makes it longer)
 	$(call install,$(NEEDS_DEMO_LINUX))
 	$(BUILD_DEMO)
 	vmm/guest/demo.sh target/release/rondo target/release/rondo-vmm target/demo-linux $(DEMO_LINUX)
