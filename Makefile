@@ -43,7 +43,7 @@ demo: build ## VMs record for 45 s, a collector stores it, all is read back (DEM
 	target/release/rondo demo $(DEMO)
 
 .PHONY: demo-linux
-demo-linux: build ## The same with a Linux guest of 45 s, emulated where there is no KVM for it (about 1 min; DEMO_LINUX='--seconds 90')
+demo-linux: build ## A Linux guest works for 45 s, all is read back (about 1 min; DEMO_LINUX='--seconds 90' makes it longer)
 	$(call install,$(NEEDS_DEMO_LINUX))
 	vmm/guest/demo.sh target/release/rondo target/release/rondo-vmm target/demo-linux $(DEMO_LINUX)
 

@@ -64,6 +64,8 @@ done </runs
 mv /dev/shm/rondo/*.slab /out 2>/dev/null
 cd /disks && md5sum * >/out/disks.md5 2>/dev/null
 cd /out
+# On a line of its own, also after what firmware left without an end.
+echo
 echo BEGIN-OUTPUT
 tar -czf - . | base64
 echo END-OUTPUT
