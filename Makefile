@@ -90,3 +90,8 @@ bench-remote-write: ## Remote write: a backlog of 50 minutes, and 100 and 10,000
 	$(call install,cc=gcc)
 	$(CARGO) build --locked --release --quiet -p rondo-collector
 	target/release/rondo bench --remote-write --machines 100,10000
+
+.PHONY: bench-vmm
+bench-vmm: ## What recording costs an exit of a vCPU, against the target of 2 % (under 1 min, needs /dev/kvm)
+	$(call install,cc=gcc valgrind=valgrind)
+	$(CARGO) bench --locked --quiet -p rondo-vmm --bench exits

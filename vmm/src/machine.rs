@@ -11,6 +11,7 @@ use crate::layout;
 use crate::metrics::VmMetrics;
 use crate::raw;
 use crate::seccomp;
+use crate::stopwatch::Stopwatch;
 use crate::threads::VcpuThreads;
 use crate::vcpu::Vcpu;
 use crate::vm::Vm;
@@ -158,10 +159,10 @@ impl Machine {
             }
             vcpus.push(Vcpu {
                 index,
-                fd,
                 devices: devices.clone(),
                 end: end.clone(),
-                metrics: metrics.vcpu(index)?,
+                metrics: metrics.vcpu(index, Stopwatch::new(fd.get_tsc_khz().unwrap_or(0)))?,
+                fd,
             });
         }
 

@@ -55,3 +55,11 @@ pub(crate) fn stats_file(of: &impl AsRawFd) -> std::io::Result<File> {
     // SAFETY: The kernel has just made this descriptor for us and nobody else knows of it.
     Ok(unsafe { File::from_raw_fd(stats) })
 }
+
+/// The processor's time stamp counter.
+#[inline(always)]
+pub(crate) fn time_stamp_counter() -> u64 {
+    // SAFETY: Reads a register of the processor, and touches no memory. Every processor with 64 bits has it; a kernel
+    // that takes it for its own clock, which callers make sure of, does not keep it from programs.
+    unsafe { std::arch::x86_64::_rdtsc() }
+}

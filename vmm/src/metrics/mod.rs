@@ -21,6 +21,7 @@ pub use vcpu::VcpuMetrics;
 
 use crate::error::Error;
 use crate::kernel_stats::KernelStats;
+use crate::stopwatch::Stopwatch;
 use kernel::KernelSeries;
 use process::ProcessSeries;
 use rondo_writer::{CreateError, Distribution, RegisterError, SchemaConfig, SeriesHandle, Unit, Writer};
@@ -108,12 +109,12 @@ impl VmMetrics {
         &self.milestones
     }
 
-    /// The handles of a vCPU's thread.
+    /// The handles of a vCPU's thread, which measures with that stopwatch.
     ///
     /// # Errors
     /// There is no room; see [`MetricsConfig::cpus`].
-    pub fn vcpu(&mut self, index: u32) -> Result<VcpuMetrics, RegisterError> {
-        VcpuMetrics::register(&mut self.writer, index, self.milestones.clone())
+    pub fn vcpu(&mut self, index: u32, stopwatch: Stopwatch) -> Result<VcpuMetrics, RegisterError> {
+        VcpuMetrics::register(&mut self.writer, index, stopwatch, self.milestones.clone())
     }
 
     /// The handles of a disk's thread.

@@ -2,9 +2,9 @@
 
 use super::Milestones;
 use crate::exit::ExitReason;
+use crate::stopwatch::Stopwatch;
 use rondo_writer::{Clock, Counter, Histogram, RegisterError, Unit, Writer};
 use std::sync::Arc;
-use std::time::Instant;
 
 pub(super) const COUNTERS: u32 = ExitReason::COUNT as u32;
 pub(super) const HISTOGRAMS: u32 = 2;
@@ -20,8 +20,8 @@ pub struct VcpuMetrics {
     exit_duration: Histogram,
     clock: Clock,
     milestones: Arc<Milestones>,
-    /// When the thread last turned to the guest or away from it.
-    turned: Instant,
+    /// Since the thread last turned to the guest or away from it.
+    stopwatch: Stopwatch,
     /// Slab time of the last exit.
     exited_ns: u64,
 }
@@ -30,6 +30,7 @@ impl VcpuMetrics {
     pub(super) fn register(
         writer: &mut Writer,
         index: u32,
+        stopwatch: Stopwatch,
         milestones: Arc<Milestones>,
     ) -> Result<Self, RegisterError> {
         let vcpu = index.to_string();
@@ -62,7 +63,7 @@ impl VcpuMetrics {
             exit_duration,
             clock: writer.clock(),
             milestones,
-            turned: Instant::now(),
+            stopwatch,
             exited_ns: 0,
         })
     }
@@ -71,29 +72,24 @@ impl VcpuMetrics {
 
     /// The thread is about to enter the guest for the first time.
     pub fn start(&mut self) {
-        self.turned = Instant::now();
+        self.stopwatch.lap_ns();
     }
 
     /// KVM_RUN returned.
     #[inline]
     pub fn record_run(&mut self, reason: ExitReason) {
-        let now = Instant::now();
+        let run_ns = self.stopwatch.lap_ns();
         self.exited_ns = self.clock.now();
         self.exits[reason as usize].add_at(self.exited_ns, 1);
-        let run = now.duration_since(self.turned);
-        self.run_duration.record_at(self.exited_ns, run.as_nanos() as f64);
+        self.run_duration.record_at(self.exited_ns, run_ns);
         self.milestones.first_exit.reach();
-        self.turned = now;
     }
 
     /// The exit is handled.
     #[inline]
     pub fn record_exit(&mut self) {
-        let now = Instant::now();
-        let handled = now.duration_since(self.turned);
-        self.exit_duration
-            .record_at(self.exited_ns, handled.as_nanos() as f64);
-        self.turned = now;
+        let exit_ns = self.stopwatch.lap_ns();
+        self.exit_duration.record_at(self.exited_ns, exit_ns);
     }
 
     // rondo: end
