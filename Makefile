@@ -68,6 +68,11 @@ check: $(DENY) ## Format, lints, documentation, licences
 loom: ## Explore the protocol's interleavings (about 1 min)
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p rondo-shm-layout --test loom
 
+.PHONY: test-guest-kernel
+test-guest-kernel: ## Compile a minimal kernel for guests and boot it as `make test` boots a stock one (about 10 min, once)
+	$(call install,$(NEEDS_TEST))
+	$(CARGO) test --locked -p rondo-vmm --test linux -- --ignored --nocapture a_kernel_without_modules
+
 .PHONY: bench
 bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
 	$(call install,cc=gcc valgrind=valgrind)

@@ -16,7 +16,9 @@ root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/out" "$root/guest"
 cp "$guest/busybox" "$root/bin/"
-cp "$guest/vmlinuz" "$guest/initramfs" "$root/guest/"
+cp "$guest/initramfs" "$root/guest/"
+# The stock one, and those that were compiled.
+cp "$guest"/vmlinu* "$root/guest/"
 cp -r "$guest/modules" "$root/modules"
 cp "$vmm" "$root/vmm"
 mkdir "$root/disks"

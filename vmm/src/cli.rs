@@ -68,7 +68,7 @@ struct GuestArgs {
     #[arg(long)]
     toy: bool,
 
-    /// Boot this Linux kernel, a bzImage
+    /// Boot this Linux kernel: a bzImage, or an uncompressed vmlinux
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
 }
