@@ -9,7 +9,7 @@
 use nix::time::{ClockId, clock_gettime};
 use rondo_vmm::devices::{Devices, SerialDevice};
 use rondo_vmm::exit::ExitReason;
-use rondo_vmm::metrics::{MetricsConfig, VmMetrics};
+use rondo_vmm::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use rondo_vmm::stopwatch::Stopwatch;
 use rondo_vmm::toy::Toy;
 use rondo_vmm::vcpu::{Vcpu, handle};
@@ -76,6 +76,7 @@ fn metrics() -> (VmMetrics, tempfile::TempDir) {
     let (metrics, refused) = VmMetrics::create(&MetricsConfig {
         instance: "bench".into(),
         bus: Some(bus.path().to_owned()),
+        set: MetricsSet::Default,
         cpus: 1,
         disks: 0,
         device_series: (0, 0),

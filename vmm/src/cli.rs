@@ -8,7 +8,7 @@ use crate::ending::Ending;
 use crate::error::Error;
 use crate::event_loop::Deadline;
 use crate::machine::{Machine, MachineConfig};
-use crate::metrics::{MetricsConfig, VmMetrics};
+use crate::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use crate::terminal::RawMode;
 use crate::toy::{self, Finish, Toy};
 use clap::{Args, Parser};
@@ -38,6 +38,10 @@ pub struct Cli {
     /// Bus directory
     #[arg(long, value_name = "DIRECTORY", env = "RONDO_BUS")]
     bus: Option<PathBuf>,
+
+    /// How much to record
+    #[arg(long, value_name = "SET", value_enum, default_value_t)]
+    metrics: MetricsSet,
 
     /// A disk: a regular file or a block device; `,ro` at the end lets the guest only read. May be repeated
     #[arg(long = "disk", value_name = "PATH[,ro]")]
@@ -191,6 +195,7 @@ impl Cli {
         let config = MetricsConfig {
             instance: instance.unwrap_or_else(|| format!("vmm-{}", std::process::id())),
             bus: self.bus.clone(),
+            set: self.metrics,
             cpus: self.cpus,
             disks: self.disks.len() as u32,
             device_series: (0, 0),

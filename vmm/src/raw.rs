@@ -47,7 +47,7 @@ nix::ioctl_none!(kvm_get_stats_fd, kvm_bindings::KVMIO, 0xce);
 ///
 /// # Errors
 /// The kernel's answer; `ENOTTY` from an older one.
-pub(crate) fn stats_file(of: &impl AsRawFd) -> std::io::Result<File> {
+pub(crate) fn stats_file(of: &(impl AsRawFd + ?Sized)) -> std::io::Result<File> {
     let fd: RawFd = of.as_raw_fd();
     // SAFETY: The call takes no argument, so the kernel reads and writes no memory of ours. `fd` is open
     // while `of` is borrowed. On a descriptor of another kind the kernel answers with an error.
