@@ -7,6 +7,7 @@ CARGO ?= cargo
 APT_GET ?= $(if $(filter 0,$(shell id -u)),apt-get,sudo apt-get)
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
+FUZZ := $(TOOLS)/bin/cargo-fuzz
 SKIP_LOG := target/skipped-tests
 
 # Command and package that has it.
@@ -47,6 +48,11 @@ setup: $(DENY)
 	@python3 -c 'import ensurepip' 2>/dev/null || $(APT_GET) install -y -qq --no-install-recommends python3-venv >&2
 	tests/foreign.sh
 
+$(FUZZ):
+	$(call install,cc=gcc c++=g++)
+	@mkdir -p $(TOOLS)
+	$(CARGO) install --quiet --locked --debug --root $(TOOLS) cargo-fuzz --version 0.13.2
+
 $(DENY):
 	$(call install,cc=gcc)
 	@mkdir -p $(TOOLS)
@@ -55,6 +61,7 @@ $(DENY):
 .PHONY: check
 check: $(DENY) ## Format, lints, documentation, licences
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
 	$(CARGO) clippy --locked --quiet -p rondo-collector --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
@@ -67,6 +74,15 @@ check: $(DENY) ## Format, lints, documentation, licences
 .PHONY: loom
 loom: ## Explore the protocol's interleavings (about 1 min)
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p rondo-shm-layout --test loom
+
+# Its sanitizer and its coverage need a compiler that is not stable yet.
+FUZZ_SECONDS ?= 120
+.PHONY: fuzz
+fuzz: $(FUZZ) ## Hostile guests at the disk, and hostile slabs, for FUZZ_SECONDS=120 each (installs a nightly Rust)
+	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
+	@for target in virtio_block slab; do echo "$$target:"; \
+	  PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) +nightly fuzz run --target-dir target/fuzz $$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; done
 
 .PHONY: test-guest-kernel
 test-guest-kernel: ## Compile a minimal kernel for guests and boot it as `make test` boots a stock one (about 10 min, once)

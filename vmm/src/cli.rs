@@ -19,7 +19,8 @@ use std::time::Duration;
 
 /// Runs a guest on KVM and records every exit on a rondo bus.
 ///
-/// Ctrl-A X ends the machine from its console.
+/// Ctrl-A X ends the machine from its console. A terminal stays raw when the VMM is killed outright (SIGKILL, or a
+/// system call that its filters forbid): `stty sane` mends it, typed blindly and ended with Ctrl-J.
 #[derive(Debug, Parser)]
 #[command(version, name = "rondo-vmm")]
 pub struct Cli {

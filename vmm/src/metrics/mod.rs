@@ -37,7 +37,7 @@ pub enum MetricsSet {
     #[default]
     Default,
     /// Also the time to handle an exit by its reason, and every number that KVM keeps of each vCPU and of the
-    /// machine: about 90 series with one vCPU
+    /// machine: about 90 series and 1.6 MiB with one vCPU
     All,
 }
 
