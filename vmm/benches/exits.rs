@@ -2,8 +2,9 @@
 //! turns in the same run.
 //!
 //! Time is CPU time of the vCPU's thread. Each turn with recording has one without beside it, now before and now
-//! after it, and the cost is the median of their differences: so what else the host does comes on top of both. The
-//! instructions are of the recording alone, counted by valgrind as the difference of two runs.
+//! after it, and the cost is the median of their differences: so what else the host does comes on top of both. How
+//! sure that is, the turns themselves say: the target is met if it is at the upper end. The instructions are of the
+//! recording alone, counted by valgrind as the difference of two runs.
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 
 use nix::time::{ClockId, clock_gettime};
@@ -20,9 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Pairs of port accesses in a turn, each of them an exit.
-const PAIRS: u64 = 4_000;
+const PAIRS: u64 = 1_000;
 /// Turns of each of the two loops.
-const TURNS: usize = 61;
+const TURNS: usize = 301;
 /// What recording may take of the time of an exit.
 const TARGET_PERCENT: f64 = 2.0;
 /// Runs this program as one that only records, that many turns of the loop: for valgrind.
@@ -131,10 +132,13 @@ fn record_only_instructions() -> Option<f64> {
     Some((count(many)? - count(few)?) as f64 / (many - few) as f64)
 }
 
-/// Quartiles: a quarter is below the first, half below the second.
-fn quartiles(mut samples: Vec<f64>) -> [f64; 3] {
+/// The median, between two samples that the true one lies between 19 times out of 20.
+fn median(mut samples: Vec<f64>) -> [f64; 3] {
     samples.sort_by(f64::total_cmp);
-    [1, 2, 3].map(|quarter| samples[samples.len() * quarter / 4])
+    let (middle, last) = (samples.len() / 2, samples.len() - 1);
+    // As many samples are below the true median as a coin comes down heads: 1.96 deviations, each half a root.
+    let away = (0.98 * (samples.len() as f64).sqrt()).ceil() as usize;
+    [middle.saturating_sub(away), middle, (middle + away).min(last)].map(|place| samples[place])
 }
 
 fn main() {
@@ -147,8 +151,8 @@ fn main() {
         Some(count) => println!("instructions for an exit      {count:8.0}"),
         None => println!("SKIPPED instructions: no valgrind"),
     }
-    let alone = quartiles((0..TURNS).map(|_| record_only(100_000)).collect());
-    println!("recording alone, in a loop    {:8.1} ns", alone[1]);
+    let [_, alone, _] = median((0..TURNS).map(|_| record_only(20_000)).collect());
+    println!("recording alone, in a loop    {alone:8.1} ns");
 
     if let Err(error) = kvm_ioctls::Kvm::new() {
         println!("SKIPPED exits: /dev/kvm cannot be opened: {error}");
@@ -165,14 +169,15 @@ fn main() {
         }
     }
     let costs = with.iter().zip(&without).map(|(with, without)| with - without);
-    let [low, cost, high] = quartiles(costs.collect());
-    let (with, without) = (quartiles(with)[1], quartiles(without)[1]);
-    let percent = 100.0 * cost / without;
+    let costs = median(costs.collect());
+    let ([_, with, _], [_, without, _]) = (median(with), median(without));
+    let [low, cost, high] = costs;
+    let [percent_low, percent, percent_high] = costs.map(|cost| 100.0 * cost / without);
     println!("an exit with recording        {with:8.0} ns");
     println!("an exit without               {without:8.0} ns");
-    println!("recording                     {cost:8.0} ns, half of all turns {low:.0} to {high:.0}");
-    println!("share                         {percent:8.2} %");
-    let verdict = if percent < TARGET_PERCENT {
+    println!("recording                     {cost:8.0} ns ({low:.0} to {high:.0})");
+    println!("share                         {percent:8.2} % ({percent_low:.2} to {percent_high:.2})");
+    let verdict = if percent_high < TARGET_PERCENT {
         "met"
     } else {
         "NOT met"
