@@ -8,6 +8,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT_GET ?= $(SUDO) apt-get
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
+FUZZ := $(TOOLS)/bin/cargo-fuzz
 SKIP_LOG := target/skipped-tests
 
 # Command and package that has it.
@@ -70,6 +71,11 @@ setup: $(DENY)
 	@python3 -c 'import ensurepip' 2>/dev/null || $(APT_GET) install -y -qq --no-install-recommends python3-venv >&2
 	tests/foreign.sh
 
+$(FUZZ):
+	$(call install,cc=gcc c++=g++)
+	@mkdir -p $(TOOLS)
+	$(CARGO) install --quiet --locked --debug --root $(TOOLS) cargo-fuzz --version 0.13.2
+
 $(DENY):
 	$(call install,cc=gcc)
 	@mkdir -p $(TOOLS)
@@ -78,6 +84,7 @@ $(DENY):
 .PHONY: check
 check: $(DENY) ## Format, lints, documentation, licences
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
 	$(CARGO) clippy --locked --quiet -p rondo-collector --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
@@ -90,6 +97,20 @@ check: $(DENY) ## Format, lints, documentation, licences
 .PHONY: loom
 loom: ## Explore the protocol's interleavings (about 1 min)
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p rondo-shm-layout --test loom
+
+# Its sanitizer and its coverage need a compiler that is not stable yet.
+FUZZ_SECONDS ?= 120
+.PHONY: fuzz
+fuzz: $(FUZZ) ## Hostile guests at the disk, and hostile slabs, for FUZZ_SECONDS=120 each (installs a nightly Rust)
+	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
+	@for target in virtio_block slab; do echo "$$target:"; \
+	  PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) +nightly fuzz run --target-dir target/fuzz $$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; done
+
+.PHONY: test-guest-kernel
+test-guest-kernel: ## Compile a minimal kernel for guests and boot it as `make test` boots a stock one (about 10 min, once)
+	$(call install,$(NEEDS_TEST))
+	$(CARGO) test --locked -p rondo-vmm --test linux -- --ignored --nocapture a_kernel_without_modules
 
 .PHONY: bench
 bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
@@ -125,3 +146,8 @@ bench-remote-write: ## Remote write: a backlog of 50 minutes, and 100 and 10,000
 	$(call install,cc=gcc)
 	$(CARGO) build --locked --release --quiet -p rondo-collector
 	target/release/rondo bench --remote-write --machines 100,10000
+
+.PHONY: bench-vmm
+bench-vmm: ## What recording costs an exit of a vCPU, against the target of 2 % (under 1 min, needs /dev/kvm)
+	$(call install,cc=gcc valgrind=valgrind)
+	$(CARGO) bench --locked --quiet -p rondo-vmm --bench exits

@@ -20,7 +20,9 @@ trap 'rm -rf "$root" "$out/outer.cpio"' EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$root/bin" "$root/dev" "$root/proc" "$root/sys" "$root/out" "$root/guest"
 cp "$guest/busybox" "$root/bin/"
-cp "$guest/vmlinuz" "$guest/initramfs" "$root/guest/"
+cp "$guest/initramfs" "$root/guest/"
+# The stock one, and those that were compiled.
+cp "$guest"/vmlinu* "$root/guest/"
 cp -r "$guest/modules" "$root/modules"
 mkdir "$root/disks" "$root/tmp"
 [ -z "$disks" ] || cp "$disks"/* "$root/disks/"

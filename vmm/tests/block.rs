@@ -53,6 +53,10 @@ fn bytes_of(disk: &str, recorded: &Recorded, direction: &str) -> u64 {
     recorded.counter("blk_bytes_total", &[("device", disk), ("direction", direction)])
 }
 
+fn errors(recorded: &Recorded) -> u64 {
+    recorded.counter("blk_errors_total", &[("device", "vda")])
+}
+
 /// Known in three ways: from the arguments, from the guest's own ledger, and from what is on the disk.
 #[test]
 fn requests_and_bytes_are_counted_exactly_and_are_on_the_disk() {
@@ -97,6 +101,7 @@ fn the_workload_is_counted_exactly(run: &Run) {
     assert_eq!(run.ledger["requests"], all);
     assert_eq!(run.ledger["interrupts"], all, "one for each, by irqfd");
     assert_eq!(run.ledger["disk_failures"], 0);
+    assert_eq!(errors(recorded), 0);
     let (waited, depth, _) = recorded.samples("blk_queue_depth", &[("device", "vda")]);
     assert_eq!((waited, depth), (all, all as f64), "one request at a time");
     assert!(recorded.gauge("boot_first_block_request_ns") > recorded.gauge("boot_first_exit_ns"));
@@ -210,6 +215,7 @@ fn a_disk_that_is_only_read_stays_as_it_is() {
     assert_eq!(run.exit_code, Some(0), "{}", run.stderr);
     let pairs = ROUNDS * PAIRS;
     assert_eq!(requests(&run.recorded, "write"), pairs);
+    assert_eq!(errors(&run.recorded), pairs);
     assert_eq!(bytes(&run.recorded, "write"), 0);
     assert_eq!(bytes(&run.recorded, "read"), pairs * u64::from(BLOCK_SIZE));
     // Each write failed; and what was read was not it, except in block 0, whose number an empty disk holds, too.

@@ -48,10 +48,11 @@ const DISKS: [[&str; 2]; 2] = [["vda", "vdb"], ["vdc", "vdd"]];
 
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest");
 
-/// The kernel and the initramfs; made once, kept beside the build.
-fn guest() -> Result<PathBuf, String> {
+/// Kernels and the initramfs; made once, kept beside the build.
+fn guest(options: &[&str]) -> Result<PathBuf, String> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest");
     let built = Command::new(Path::new(SCRIPTS).join("build.sh"))
+        .args(options)
         .arg(&directory)
         .output();
     let built = built.map_err(|error| error.to_string())?;
@@ -72,7 +73,7 @@ fn has_hardware() -> bool {
 }
 
 /// Files as `nested.sh` leaves them, from a VMM that runs here.
-fn run_here(guest: &Path, disks: &Path, output: &Path) {
+fn run_here(guest: &Path, kernel: &str, disks: &Path, output: &Path) {
     for (name, arguments) in RUNS {
         let ended = Command::new("timeout")
             .arg("60")
@@ -80,7 +81,7 @@ fn run_here(guest: &Path, disks: &Path, output: &Path) {
             .args(["--instance", name, "--bus"])
             .arg(output)
             .arg("--kernel")
-            .arg(guest.join("vmlinuz"))
+            .arg(guest.join(kernel))
             .arg("--initramfs")
             .arg(guest.join("initramfs"))
             .args(
@@ -98,7 +99,7 @@ fn run_here(guest: &Path, disks: &Path, output: &Path) {
     }
 }
 
-fn run_nested(guest: &Path, disks: &Path, output: &Path) {
+fn run_nested(guest: &Path, kernel: &str, disks: &Path, output: &Path) {
     let mut nested = Command::new(Path::new(SCRIPTS).join("nested.sh"))
         .arg(assert_cmd::cargo::cargo_bin!("rondo-vmm"))
         .args([guest, output, disks])
@@ -112,7 +113,7 @@ fn run_nested(guest: &Path, disks: &Path, output: &Path) {
         let arguments = quoted.join(" ");
         writeln!(
             runs,
-            "{name} 60 --kernel /guest/vmlinuz --initramfs /guest/initramfs {arguments}"
+            "{name} 60 --kernel /guest/{kernel} --initramfs /guest/initramfs {arguments}"
         )
         .unwrap();
     }
@@ -170,11 +171,31 @@ fn total(point: &Point) -> u64 {
     }
 }
 
-/// The whole of it, in one boot of the outer machine.
 #[test]
 fn a_stock_kernel_boots_works_and_switches_itself_off() {
-    let test = "a_stock_kernel_boots_works_and_switches_itself_off";
-    let guest = match guest() {
+    boot(
+        "a_stock_kernel_boots_works_and_switches_itself_off",
+        &[],
+        "vmlinuz",
+    );
+}
+
+/// As a bzImage, and as the vmlinux that is in it.
+#[test]
+#[ignore = "compiles a kernel, which takes minutes: make test-guest-kernel"]
+fn a_kernel_without_modules_boots_works_and_switches_itself_off() {
+    for kernel in ["vmlinuz-minimal", "vmlinux-minimal"] {
+        boot(
+            "a_kernel_without_modules_boots_works_and_switches_itself_off",
+            &["--build-kernel"],
+            kernel,
+        );
+    }
+}
+
+/// The whole of it, in one boot of the outer machine.
+fn boot(test: &str, options: &[&str], kernel: &str) {
+    let guest = match guest(options) {
         Ok(guest) => guest,
         Err(why) => return skip(test, &why),
     };
@@ -183,7 +204,7 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
     let untouched = sum(&disks.path().join("vdb"));
     if has_hardware() {
         assert!(has_kvm(test));
-        run_here(&guest, disks.path(), output.path());
+        run_here(&guest, kernel, disks.path(), output.path());
         let line = |disk: &&str| format!("{}  {disk}\n", sum(&disks.path().join(disk)));
         let sums: String = DISKS.as_flattened().iter().map(line).collect();
         std::fs::write(output.path().join("disks.md5"), sums).unwrap();
@@ -192,7 +213,7 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
         .output()
         .is_ok()
     {
-        run_nested(&guest, disks.path(), output.path());
+        run_nested(&guest, kernel, disks.path(), output.path());
     } else {
         return skip(test, "neither virtualisation nor qemu-system-x86_64");
     }
@@ -210,6 +231,12 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
         one.said.ends_with("rondo-vmm: the guest powered off\n"),
         "{}",
         one.said
+    );
+    let after_ms = |what: &str| one.recorded.gauge(&format!("boot_first_{what}_ns")) / 1e6;
+    println!(
+        "{kernel}: first byte on the console after {:.0} ms, first request to a disk after {:.0} ms",
+        after_ms("serial_byte"),
+        after_ms("block_request")
     );
     what_the_workload_did_is_on_the_bus(&one);
     what_the_disks_did_is_what_the_guest_says(&one, 1);
