@@ -96,8 +96,8 @@ fn verdict(rows: &[Row]) -> String {
     };
     let has_all = rondo.complete == 1.0 && rondo.increase_exact == 1.0;
     let mut text = format!(
-        "\nThe guide wants all data of a machine of {life_s} s, against less than {} by scrapes. rondo has {} of the points and {} of the totals: {}.",
-        percent(SCRAPED_SHARE_MAX),
+        "\nThe guide wants all data of a machine of {life_s} s, against less than {:.0} % by scrapes. rondo has {} of the points that were recorded and {} of the totals: {}.",
+        SCRAPED_SHARE_MAX * 100.0,
         percent(rondo.points_share),
         percent(rondo.increase_exact),
         met(has_all)
