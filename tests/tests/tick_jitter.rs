@@ -20,7 +20,7 @@ use rondo_tests::skip::{has, skip};
 use rondo_tests::toy::{has_kvm, vmm, wait_for_exits};
 use rondo_tests::wait::wait_until;
 use rondo_vmm::event_loop::Deadline;
-use rondo_vmm::metrics::{MetricsConfig, VmMetrics};
+use rondo_vmm::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use rondo_vmm::toy::Toy;
 use rondo_vmm::{Machine, MachineConfig};
 use std::collections::BTreeSet;
@@ -219,6 +219,7 @@ fn child_with_a_loop_that_asks() {
     let config = MetricsConfig {
         instance: "vm-1".into(),
         bus: Some(variable("VMM_TEST_BUS").into()),
+        set: MetricsSet::Default,
         cpus: 1,
         disks: 0,
         device_series: (0, 0),
