@@ -105,7 +105,7 @@ fuzz: $(FUZZ) ## Hostile guests at the disk, and hostile slabs, for FUZZ_SECONDS
 	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
 	@for target in virtio_block slab; do echo "$$target:"; \
 	  PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) +nightly fuzz run --target-dir target/fuzz $$target -- \
-	    -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; done
+	    -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_funcs=0 -print_final_stats=1 || exit 1; done
 
 .PHONY: test-guest-kernel
 test-guest-kernel: ## Compile a minimal kernel for guests and boot it as `make test` boots a stock one (about 10 min, once)

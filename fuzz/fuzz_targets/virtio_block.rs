@@ -14,6 +14,7 @@ use rondo_vmm::devices::block::{BlockServer, Disk, DiskConfig, transport};
 use rondo_vmm::devices::virtio::{Link, Transport};
 use rondo_vmm::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use std::cell::RefCell;
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
@@ -91,7 +92,7 @@ struct Guest {
 /// A disk that one guest after the other has.
 struct Machine {
     server: BlockServer,
-    file: NamedTempFile,
+    file: File,
     memory: GuestMemoryMmap,
     offered: u16,
 }
@@ -116,11 +117,11 @@ impl Machine {
             device_series: (0, 0),
         })
         .unwrap();
-        let file = NamedTempFile::new_in("/dev/shm")
-            .or_else(|_| NamedTempFile::new())
-            .unwrap();
-        file.as_file().write_all_at(&disk_image(), 0).unwrap();
-        let path = file.path().to_owned();
+        let file = NamedTempFile::new_in("/dev/shm").or_else(|_| NamedTempFile::new());
+        // The name goes at once: a fuzzer ends without dropping anything.
+        let (file, name) = file.unwrap().into_parts();
+        file.write_all_at(&disk_image(), 0).unwrap();
+        let path = name.to_path_buf();
         let disk = Disk::open(&DiskConfig { path, is_read_only }, "vda").unwrap();
         let link = Arc::new(Link::new().unwrap());
         let end = Arc::new(EndRequest::new().unwrap());
@@ -240,7 +241,7 @@ impl Machine {
         self.serve();
         let (mut sector, mut on_disk) = ([0; 512], [0; 512]);
         self.memory.read_slice(&mut sector, GuestAddress(DATA)).unwrap();
-        self.file.as_file().read_exact_at(&mut on_disk, 0).unwrap();
+        self.file.read_exact_at(&mut on_disk, 0).unwrap();
         assert_eq!(self.memory.read_obj::<u8>(GuestAddress(STATUS)).unwrap(), 0);
         assert_eq!(self.memory.read_obj::<u16>(GuestAddress(USED + 2)).unwrap(), 1);
         assert!(sector == on_disk, "something else was read");
@@ -290,7 +291,7 @@ fuzz_target!(|guest: Guest| {
         machine.serve();
         machine.reads_properly();
 
-        let file = machine.file.as_file();
+        let file = &machine.file;
         assert_eq!(file.metadata().unwrap().len(), SECTORS * 512);
         if guest.is_read_only {
             let mut disk = vec![0; (SECTORS * 512) as usize];
