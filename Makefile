@@ -8,11 +8,14 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT_GET ?= $(SUDO) apt-get
 TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
+FUZZ := $(TOOLS)/bin/cargo-fuzz
 SKIP_LOG := target/skipped-tests
 
 # Command and package that has it.
-NEEDS_DEMO := cc=gcc
-NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind promtool=prometheus prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter victoria-metrics=victoria-metrics setpriv=util-linux ip=iproute2
+NEEDS_DEMO_LINUX := cc=gcc qemu-system-x86_64=qemu-system-x86 dpkg-deb=dpkg
+NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux
+# What reads man pages and completions, and what the documentation's commands are.
+NEEDS_DOCUMENTATION := groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl
 NEEDS_BENCH_HOST := cc=gcc prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux ip=iproute2
 NEEDS_BENCH_EPHEMERAL := cc=gcc prometheus=prometheus setpriv=util-linux
 
@@ -37,10 +40,13 @@ fi
 endef
 
 .PHONY: demo
-demo: ## Machines record for 45 s, a collector stores it, all is read back (DEMO='--store DIR' keeps it)
-	$(call install,$(NEEDS_DEMO))
-	RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector
+demo: build ## VMs record for 45 s, a collector stores it, all is read back (DEMO='--store DIR' keeps it)
 	target/release/rondo demo $(DEMO)
+
+.PHONY: demo-linux
+demo-linux: build ## A Linux guest works for 45 s, all is read back (about 1 min; DEMO_LINUX='--seconds 90' makes it longer)
+	$(call install,$(NEEDS_DEMO_LINUX))
+	vmm/guest/demo.sh target/release/rondo target/release/rondo-vmm target/demo-linux $(DEMO_LINUX)
 
 .PHONY: test
 test: setup check loom ## Everything CI runs: checks, tests, model checking
@@ -49,11 +55,26 @@ test: setup check loom ## Everything CI runs: checks, tests, model checking
 	tests/benches/instructions.sh --check
 	@cat $(SKIP_LOG); echo "skipped tests: $$(wc -l < $(SKIP_LOG))"
 
+.PHONY: build
+build: ## The commands rondo and rondo-vmm, into target/release (about 3 min)
+	$(call install,cc=gcc)
+	RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm
+
+.PHONY: manual
+manual: ## Man pages and shell completions, into target/manual as they stand below /usr/share
+	$(call install,cc=gcc)
+	$(CARGO) run --locked --quiet -p rondo-manual -- target/manual
+
 .PHONY: setup
 setup: $(DENY)
-	$(call install,$(NEEDS_TEST))
+	$(call install,$(NEEDS_TEST) $(NEEDS_DOCUMENTATION))
 	@python3 -c 'import ensurepip' 2>/dev/null || $(APT_GET) install -y -qq --no-install-recommends python3-venv >&2
 	tests/foreign.sh
+
+$(FUZZ):
+	$(call install,cc=gcc c++=g++)
+	@mkdir -p $(TOOLS)
+	$(CARGO) install --quiet --locked --debug --root $(TOOLS) cargo-fuzz --version 0.13.2
 
 $(DENY):
 	$(call install,cc=gcc)
@@ -63,6 +84,7 @@ $(DENY):
 .PHONY: check
 check: $(DENY) ## Format, lints, documentation, licences
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --locked --all-targets --quiet -- -D warnings
 	$(CARGO) clippy --locked --quiet -p rondo-collector --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --quiet
@@ -75,6 +97,20 @@ check: $(DENY) ## Format, lints, documentation, licences
 .PHONY: loom
 loom: ## Explore the protocol's interleavings (about 1 min)
 	RUSTFLAGS="--cfg loom" $(CARGO) test --locked --release --target-dir target/loom -p rondo-shm-layout --test loom
+
+# Its sanitizer and its coverage need a compiler that is not stable yet.
+FUZZ_SECONDS ?= 120
+.PHONY: fuzz
+fuzz: $(FUZZ) ## Hostile guests at the disk, and hostile slabs, for FUZZ_SECONDS=120 each (installs a nightly Rust)
+	@rustup toolchain list | grep -q '^nightly' || rustup toolchain install nightly --profile minimal
+	@for target in virtio_block slab; do echo "$$target:"; \
+	  PATH="$(abspath $(TOOLS)/bin):$$PATH" $(CARGO) +nightly fuzz run --target-dir target/fuzz $$target -- \
+	    -max_total_time=$(FUZZ_SECONDS) -verbosity=0 -print_final_stats=1 || exit 1; done
+
+.PHONY: test-guest-kernel
+test-guest-kernel: ## Compile a minimal kernel for guests and boot it as `make test` boots a stock one (about 10 min, once)
+	$(call install,$(NEEDS_TEST))
+	$(CARGO) test --locked -p rondo-vmm --test linux -- --ignored --nocapture a_kernel_without_modules
 
 .PHONY: bench
 bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
@@ -110,3 +146,8 @@ bench-remote-write: ## Remote write: a backlog of 50 minutes, and 100 and 10,000
 	$(call install,cc=gcc)
 	$(CARGO) build --locked --release --quiet -p rondo-collector
 	target/release/rondo bench --remote-write --machines 100,10000
+
+.PHONY: bench-vmm
+bench-vmm: ## What recording costs an exit of a vCPU, against the target of 2 % (under 1 min, needs /dev/kvm)
+	$(call install,cc=gcc valgrind=valgrind)
+	$(CARGO) bench --locked --quiet -p rondo-vmm --bench exits

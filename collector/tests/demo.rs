@@ -1,4 +1,5 @@
-//! The two commands that people try first, as they try them.
+//! The two commands that people try first, as they try them. The demo's machines are processes here, which run everywhere;
+//! `demo_machines.rs` has how it chooses, `tests/tests/demo.rs` VMs.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use assert_cmd::Command;
@@ -27,10 +28,11 @@ fn json(arguments: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A demo in these directories, and what it reports.
+/// A demo of processes in these directories, and what it reports.
 fn demo(arguments: &[&str], bus: &Path, store: &Path) -> Value {
     let places = ["--bus", bus.to_str().unwrap(), "--store", store.to_str().unwrap()];
-    json(&[&["demo", "-o", "json"], arguments, &places].concat())
+    let demo = ["demo", "-o", "json", "--machines-as", "process"];
+    json(&[&demo, arguments, &places].concat())
 }
 
 /// The series that a query of the store finds in a tier, as any program would ask for them.
@@ -167,7 +169,7 @@ fn an_interrupted_demo_leaves_nothing() {
     // The stores of other demos are elsewhere.
     let stores = tempfile::tempdir().unwrap();
     let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("rondo"))
-        .args(["demo", "--seconds", "60"])
+        .args(["demo", "--seconds", "60", "--machines-as", "process"])
         .env("TMPDIR", stores.path())
         .stderr(Stdio::piped())
         .spawn()

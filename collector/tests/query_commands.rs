@@ -332,6 +332,9 @@ fn a_collector_is_asked_over_tcp_and_over_a_socket() {
     let listener = UnixListener::bind(&socket).unwrap();
     listener.set_nonblocking(true).unwrap();
     let target = format!("unix:{}", socket.display());
+    let mut unasked: AnswerJson = serde_json::from_slice(&body).unwrap();
+    unasked.quantiles.clear();
+    let body = serde_json::to_vec(&unasked).unwrap();
     std::thread::scope(|scope| {
         let body = body.as_slice();
         scope.spawn(move || {
@@ -350,6 +353,24 @@ fn a_collector_is_asked_over_tcp_and_over_a_socket() {
     let (_, error, code) =
         output(rondo(machine.bus.path()).args(["query", "unix:/nonexistent.sock", "load"]));
     assert!(code == 2 && error.contains("/nonexistent.sock"), "{error}");
+}
+
+/// Newcomers ask a collector for a tail of the last minute, get seconds, and would look in vain for it among the columns.
+#[test]
+fn quantiles_that_nobody_knows_are_missed_aloud() {
+    let machine = Machine::new();
+    for (selector, said) in [("exit_ns", "ask for --tier 1"), ("load", "only histograms")] {
+        let answer = machine.answer(selector);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        std::thread::scope(|scope| {
+            scope.spawn(|| serve(listener.accept().unwrap().0, "200 OK", &answer));
+            let mut command = rondo(machine.bus.path());
+            let (text, error, code) = output(command.args(["query", &url, selector, "--quantile", "0.5"]));
+            assert!(code == 0 && text.contains(selector), "{text}");
+            assert!(error.contains(said), "{error}");
+        });
+    }
 }
 
 /// A collector is asked again and again from where the last answer ended; what is printed is new and complete.

@@ -16,39 +16,12 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.dates import DateFormatter
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
-from PIL import Image
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from drawing import plt, save, speak, ticks, spoken
 
 SCRAPE_SECONDS = 15  # as in provisioning/datasources
-PREFIXES = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n")]
-BINARY = [(2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")]
-AFTER = {"s": "s", "ops": " /s", "cps": " /s", "iops": " /s", "reqps": " /s"}
-
-
-def spoken(value, unit):
-    """A value with its unit, as short as Grafana's."""
-    if value is None or not math.isfinite(value):
-        return ""
-    if unit == "percentunit":
-        return f"{value * 100:.3g} %"
-    if unit == "dtdurations":
-        return f"{value // 60:.0f} min {value % 60:.0f} s" if value >= 60 else f"{value:.0f} s"
-    if unit in ("bytes", "Bps"):
-        size, prefix = next((one for one in BINARY if abs(value) >= one[0]), BINARY[-1])
-        return f"{value / size:.3g} {prefix}{'/s' if unit == 'Bps' else ''}"
-    after = AFTER.get(unit, "")
-    if unit == "s" and abs(value) >= 1 or value == 0:
-        return f"{value:.3g}{' ' if unit == 's' else ''}{after}"
-    size, prefix = next((one for one in PREFIXES if abs(value) >= one[0] * 0.9999), PREFIXES[-1])
-    if unit == "short" and abs(value) < 1:
-        return f"{value:.2g}"
-    return f"{value / size:.3g}{' ' if unit == 's' else ''}{prefix}{after}"
 
 
 class Asks:
@@ -112,21 +85,9 @@ def draw_timeseries(axes, panel, found, limits):
     else:
         axes.set_ylim(0, (axes.get_ylim()[1] if any(values) else 1))
         axes.yaxis.set_major_locator(ticks(unit))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: spoken(value, unit)))
+    speak(axes.yaxis, unit)
     draw_times(axes, limits)
     draw_legend(axes, found)
-
-
-class BinaryLocator(MaxNLocator):
-    """Ticks at whole numbers of KiB or MiB, not of thousands."""
-
-    def tick_values(self, vmin, vmax):
-        size = next((size for size, _ in BINARY if abs(vmax) >= 2 * size), 1)
-        return super().tick_values(vmin / size, vmax / size) * size
-
-
-def ticks(unit):
-    return BinaryLocator(4) if unit in ("bytes", "Bps") else MaxNLocator(4)
 
 
 def draw_log_ticks(axes, values):
@@ -179,7 +140,7 @@ def draw_bars(axes, panel, found, _):
     axes.barh([legend for _, legend in bars], [value for value, _ in bars], color="#6aa9d8", height=0.7)
     axes.invert_yaxis()
     axes.xaxis.set_major_locator(ticks(unit))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: spoken(value, unit)))
+    speak(axes.xaxis, unit)
 
 
 def draw_heatmap(axes, panel, found, limits):
@@ -198,7 +159,7 @@ def draw_heatmap(axes, panel, found, limits):
                 )
         below, lower = counts, top
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: spoken(value, "s")))
+    speak(axes.yaxis, "s")
     draw_times(axes, limits)
 
 
@@ -242,7 +203,6 @@ def main():
     panels = chosen_panels(dashboard, set(filter(None, options.rows.split(","))))
     columns, lines = 24, _bottom(panels)
     width, height = 13, lines * 0.27
-    plt.rcParams.update({"font.size": 7, "axes.spines.top": False, "axes.spines.right": False})
     figure = plt.figure(figsize=(width, height), dpi=90)
     for panel in panels:
         place = panel["gridPos"]
@@ -263,9 +223,7 @@ def main():
         axes.set_title(panel["title"], fontsize=8, loc="left", pad=4)
         if not found:
             axes.text(0.5, 0.5, "no data", ha="center", transform=axes.transAxes, color="#999999")
-    figure.canvas.draw()
-    drawn = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-    drawn.quantize(200).save(options.out, optimize=True)  # lines and letters need no more colours
+    save(figure, options.out)
 
 
 if __name__ == "__main__":

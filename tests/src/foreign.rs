@@ -1,9 +1,10 @@
-//! The readers in other languages: where they are, how they are run, or why they cannot be.
+//! The readers in other languages, and the parser of diagrams: where they are, how they are run, or why they cannot be.
 
 use serde_json::Value;
 use std::ffi::OsStr;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::LazyLock;
 
 /// What a reader printed, or why there is no such reader on this machine.
@@ -19,6 +20,25 @@ pub fn root() -> &'static Path {
 /// Where `tests/foreign.sh` puts what it fetches.
 fn fetched() -> PathBuf {
     std::env::var_os("RONDO_FOREIGN").map_or_else(|| root().join("target/foreign"), PathBuf::from)
+}
+
+/// What mermaid has to say of each diagram; nothing where it parses. Err where it is not there.
+pub fn wrong_diagrams(diagrams: &[&str]) -> Result<Vec<Option<String>>, String> {
+    let modules = fetched().join("mermaid/node_modules");
+    if !modules.join("mermaid").exists() {
+        return Err("mermaid is not there; run tests/foreign.sh".into());
+    }
+    let mut node = Command::new("node");
+    node.arg(root().join("tests/mermaid/check.mjs")).arg(modules);
+    node.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut node = node.spawn().map_err(|error| format!("no node: {error}"))?;
+    let asked = serde_json::to_vec(diagrams).expect("texts are JSON");
+    let mut stdin = node.stdin.take().expect("it is a pipe");
+    stdin.write_all(&asked).expect("node takes it");
+    drop(stdin);
+    let output = node.wait_with_output().expect("node ends");
+    assert!(output.status.success(), "{}", output.status);
+    Ok(serde_json::from_slice(&output.stdout).expect("an array"))
 }
 
 /// A program of spec/c by its name, compiled once in each test process; Err without a C compiler.

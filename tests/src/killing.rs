@@ -1,11 +1,12 @@
 //! Machines of simulated time that come and go while their collector is killed again and again, at any moment.
 //!
-//! `RONDO_SOAK=n` kills n times as often; `RONDO_SEED` repeats a run's delays.
+//! `RONDO_SOAK` and `RONDO_SEED` as in [`crate::random`].
 
+use crate::random::{Random, soak};
 use crate::simulation::{Host, Machine};
 use rondo_writer::SchemaConfig;
 use std::process::Child;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 const MACHINES: u64 = 6;
 
@@ -69,14 +70,6 @@ impl Alive {
     }
 }
 
-/// xorshift: any numbers will do, as long as they can be had again.
-fn random(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
-}
-
 impl Killing {
     /// Lets machines live and kills collectors, each started by `collect`, until the last one has stored everything and removed
     /// all slabs. Returns the machines, and that collector, which runs on.
@@ -86,15 +79,8 @@ impl Killing {
         schema: &SchemaConfig,
         mut collect: impl FnMut() -> Child,
     ) -> (Vec<Over>, Child) {
-        let number = |name: &str| {
-            let value = std::env::var(name).ok();
-            value.and_then(|value| value.parse::<u64>().ok())
-        };
-        let kills = self.kills * number("RONDO_SOAK").unwrap_or(1);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-        let seed = number("RONDO_SEED").unwrap_or(now) | 1;
-        println!("RONDO_SEED={seed}");
-        let mut state = seed;
+        let kills = self.kills * soak();
+        let mut random = Random::of_this_run();
 
         let mut next = MACHINES;
         let mut machines: Vec<Alive> = (0..next)
@@ -110,7 +96,7 @@ impl Killing {
                 collector.wait().unwrap();
                 collector = collect();
                 killed += 1;
-                let life_us = random(&mut state) % self.life_max.as_micros() as u64;
+                let life_us = random.below(self.life_max.as_micros() as u64);
                 kill_at = Instant::now() + Duration::from_micros(life_us);
             }
             for alive in &mut machines {

@@ -192,7 +192,7 @@ impl Drop for Server {
 }
 
 /// For a URL.
-fn encode(text: &str) -> String {
+pub fn encode(text: &str) -> String {
     let byte = |byte: u8| {
         if byte.is_ascii_alphanumeric() {
             char::from(byte).to_string()

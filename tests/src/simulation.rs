@@ -270,7 +270,9 @@ pub fn expected_rows(name: &str, seconds: Range<u64>, length: u64) -> BTreeMap<u
 pub fn assert_tiers(archives: &Archives, instance: &str, seconds: Range<u64>, tiers: &[(u64, u64)]) {
     for name in SERIES {
         for (tier, (length, _)) in tiers.iter().enumerate().skip(1) {
-            let rows = stored(archives, instance, tier as u8, name);
+            let mut rows = stored(archives, instance, tier as u8, name);
+            // A window that is stored for the sake of other series says so of one of which it knows nothing.
+            rows.retain(|_, value| value.known > 0);
             assert_eq!(
                 rows,
                 expected_rows(name, seconds.clone(), *length),

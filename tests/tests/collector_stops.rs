@@ -1,82 +1,26 @@
 //! `rondo collect` as a process that is stopped, held up and started twice, while machines go on.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use rondo_collector::store::Archives;
+use rondo_tests::collect::Collect;
 use rondo_tests::simulation::{
     GUIDE, Host, Machine, S, START, assert_tiers, expected_rows, schema, stored, world,
 };
-use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
+use rondo_tests::wait::wait_until;
+use std::time::Duration;
 
-/// Long enough for a loaded machine; nothing here waits for it unless it fails.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Process {
-    child: Child,
-    log: BufReader<ChildStderr>,
+/// Whether it will collect is to be seen.
+fn try_start(host: &Host) -> Collect {
+    let binary = env!("CARGO_BIN_EXE_rondo_collect");
+    let quiet = ["--listen", "none", "--keep", "0s"];
+    Collect::start(binary, host.bus.path(), host.store.path(), &quiet)
 }
 
-impl Process {
-    /// Returns when it collects, or has said why not.
-    fn start(host: &Host, keep: &str) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rondo_collect"));
-        command.arg("collect").arg("--bus").arg(host.bus.path());
-        command.arg("--store").arg(host.store.path());
-        command.args(["--store-budget", "16MiB", "--listen", "none", "--keep", keep]);
-        for variable in ["RONDO_CONFIG", "RONDO_LOG", "NOTIFY_SOCKET"] {
-            command.env_remove(variable);
-        }
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Self { child, log }
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.log.read_line(&mut line).unwrap();
-        line
-    }
-
-    fn wait_until_it_collects(&mut self) {
-        let mut line = self.line();
-        while !line.contains("collecting from") {
-            assert_ne!(line, "", "it ended");
-            line = self.line();
-        }
-    }
-
-    fn send(&self, signal: Signal) {
-        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
-    }
-
-    fn end(&mut self) -> Option<i32> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(Instant::now() < deadline, "it does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+fn start(host: &Host) -> Collect {
+    let mut collector = try_start(host);
+    collector.wait_until_it_collects();
+    collector
 }
 
 /// Seconds of many machines, as fast as a machine that has other things to do as well makes them.
@@ -97,8 +41,7 @@ fn sigterm_under_load_stores_everything_that_is_complete() {
         .collect();
     let mut now = 0;
     for seconds in [95, 310, 7, 240] {
-        let mut collector = Process::start(&host, "0s");
-        collector.wait_until_it_collects();
+        let mut collector = start(&host);
         live(&mut machines, now..now + seconds);
         now += seconds;
         collector.send(Signal::SIGTERM);
@@ -117,14 +60,13 @@ fn sigterm_under_load_stores_everything_that_is_complete() {
         now += 30;
     }
     drop(machines);
-    let mut collector = Process::start(&host, "0s");
-    wait_for("slabs are left", || {
+    let mut collector = try_start(&host);
+    wait_until("slabs are left", || {
         std::fs::read_dir(host.bus.path())
             .unwrap()
             .all(|file| !file.unwrap().file_name().to_string_lossy().ends_with(".slab"))
     });
-    collector.send(Signal::SIGTERM);
-    assert_eq!(collector.end(), Some(0));
+    collector.stop();
     let archives = Archives::open_read_only(host.store.path()).unwrap();
     for number in 0..MACHINES {
         assert_tiers(&archives, &format!("vm-{number}"), 0..now, &GUIDE);
@@ -136,8 +78,7 @@ fn sigterm_under_load_stores_everything_that_is_complete() {
 fn a_collector_that_is_held_up_loses_what_left_the_ring_and_nothing_else() {
     let host = Host::new();
     let mut machines = vec![Machine::start(&host, "vm", schema(&GUIDE))];
-    let mut collector = Process::start(&host, "0s");
-    collector.wait_until_it_collects();
+    let mut collector = start(&host);
     let is_stored = |window: u64| {
         let archives = Archives::open_read_only(host.store.path()).unwrap();
         stored(&archives, "vm", 1, "gauge").contains_key(&(START + window * S))
@@ -147,11 +88,9 @@ fn a_collector_that_is_held_up_loses_what_left_the_ring_and_nothing_else() {
     for held_up in [450, 1_000] {
         live(&mut machines, now..now + 100);
         now += 100;
-        collector.send(Signal::SIGTERM);
-        assert_eq!(collector.end(), Some(0));
+        collector.stop();
         assert!(is_stored((now - 1) / 10 * 10 - 10));
-        collector = Process::start(&host, "0s");
-        collector.wait_until_it_collects();
+        collector = start(&host);
         std::thread::sleep(Duration::from_millis(1_500));
         collector.send(Signal::SIGSTOP);
         (now..now + held_up).for_each(|second| machines[0].live(second));
@@ -164,13 +103,12 @@ fn a_collector_that_is_held_up_loses_what_left_the_ring_and_nothing_else() {
         std::thread::sleep(Duration::from_millis(2_500));
     }
     drop(machines);
-    wait_for("the slab is left", || {
+    wait_until("the slab is left", || {
         std::fs::read_dir(host.bus.path())
             .unwrap()
             .all(|file| !file.unwrap().file_name().to_string_lossy().ends_with(".slab"))
     });
-    collector.send(Signal::SIGTERM);
-    assert_eq!(collector.end(), Some(0));
+    collector.stop();
     let archives = Archives::open_read_only(host.store.path()).unwrap();
     let mut expected = expected_rows("gauge", 0..gaps[0].start, 10);
     expected.extend(expected_rows("gauge", gaps[0].end..now, 10));
@@ -186,14 +124,13 @@ fn a_collector_that_is_held_up_loses_what_left_the_ring_and_nothing_else() {
 #[test]
 fn a_second_collector_of_one_store_is_told_who_has_it() {
     let host = Host::new();
-    let mut first = Process::start(&host, "0s");
-    first.wait_until_it_collects();
+    let mut first = start(&host);
     let other = Host {
         bus: tempfile::tempdir_in("/dev/shm").unwrap(),
         ..host
     };
-    let mut second = Process::start(&other, "0s");
-    let pid = first.child.id();
+    let mut second = try_start(&other);
+    let pid = first.id();
     let mut said = second.line();
     while !said.contains("another process") {
         assert_ne!(said, "", "it said nothing");
@@ -205,10 +142,7 @@ fn a_second_collector_of_one_store_is_told_who_has_it() {
     );
     assert_eq!(second.end(), Some(2));
     // Killed, it leaves the store to whoever comes next.
-    first.child.kill().unwrap();
-    first.child.wait().unwrap();
-    let mut third = Process::start(&other, "0s");
-    third.wait_until_it_collects();
-    third.send(Signal::SIGTERM);
-    assert_eq!(third.end(), Some(0));
+    first.kill();
+    let mut third = start(&other);
+    third.stop();
 }

@@ -39,6 +39,20 @@ fn cascade_works_from_tier_0_to_tier_1_to_tier_2() {
     assert_tiers(collector.archives(), "vm", 0..900, &GUIDE);
 }
 
+/// The last window has one second, and the gauge has no value in it.
+#[test]
+fn a_window_in_which_nothing_is_known_of_a_series_has_the_others() {
+    let (_host, collector) = whole_life(11, &GUIDE);
+    assert_eq!(world::gauge(10), None);
+    let last = START + 10 * S;
+    assert_eq!(stored(collector.archives(), "vm", 1, "gauge")[&last].known, 0);
+    assert_eq!(
+        stored(collector.archives(), "vm", 1, "counter_total")[&last].known,
+        1
+    );
+    assert_tiers(collector.archives(), "vm", 0..11, &GUIDE);
+}
+
 /// Fifteen simulated minutes at 1 s, all six functions, all kinds, all tiers, to the bit.
 #[test]
 fn all_consolidation_functions_produce_correct_output() {

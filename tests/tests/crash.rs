@@ -1,17 +1,18 @@
 //! SIGKILL at any moment: what a killed writer leaves behind, and how the next one goes on.
 //!
 //! A child writes rows (see `rondo_tests::rows`) into a slab and is killed 0 to 3 ms later; what it
-//! left is checked to the value; in three of four runs another child reopens it, and so on. `RONDO_SOAK=n`
-//! kills n times as often, `RONDO_SEED` repeats a run's delays.
+//! left is checked to the value; in three of four runs another child reopens it, and so on. `RONDO_SOAK` and
+//! `RONDO_SEED` as in `rondo_tests::random`.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use rondo_reader::{Limits, Point, PointValue, Rule, Slab, audit};
+use rondo_tests::random::{Random, seed, soak};
 use rondo_tests::rows::{INTERVAL_NS, ROUNDS, SERIES, counter, gauge, sample, sum};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 const KILLS: u64 = 1_000;
 const WORKERS: u64 = 2;
@@ -324,18 +325,6 @@ fn slab_in(directory: &Path) -> Option<PathBuf> {
     files.find(|path| !path.file_name().unwrap().to_string_lossy().starts_with('.'))
 }
 
-/// xorshift64
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
-
 fn kill_many(mut random: Random, kills: u64) -> Tally {
     let mut tally = Tally::default();
     let (mut directory, mut subject) = (tempfile::tempdir().unwrap(), None::<Subject>);
@@ -368,19 +357,10 @@ fn kill_many(mut random: Random, kills: u64) -> Tally {
 /// to be: the promise that lets a host keep metrics of machines that crash.
 #[test]
 fn a_killed_writer_loses_nothing_but_the_value_in_flight() {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .map(|text| text.parse::<u64>().expect("a number"))
-    };
-    let kills = KILLS * number("RONDO_SOAK").unwrap_or(1);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = number("RONDO_SEED").unwrap_or(now);
-    println!("RONDO_SEED={seed}, {kills} kills");
+    let (kills, seed) = (KILLS * soak(), seed());
     let tallies: Vec<Tally> = thread::scope(|scope| {
-        let start = |worker: u64| {
-            scope.spawn(move || kill_many(Random((seed ^ (worker << 32)) | 1), kills / WORKERS))
-        };
+        let start =
+            |worker: u64| scope.spawn(move || kill_many(Random::of(seed ^ (worker << 32)), kills / WORKERS));
         let workers: Vec<_> = (0..WORKERS).map(start).collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).collect()
     });

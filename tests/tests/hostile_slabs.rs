@@ -6,6 +6,7 @@
 use rondo_collector::Selector;
 use rondo_collector::query::{Plan, Request};
 use rondo_shm_layout::{SectionKind, fnv1a_64};
+use rondo_tests::random::Random;
 use rondo_tests::raw::RawSlab;
 use rondo_tests::scene::{Poke, Scene, path_of};
 use rondo_tests::simulation::{ALL, GUIDE, Machine, S, START, expected_rows, schema, stored};
@@ -248,10 +249,7 @@ fn a_slab_of_65_536_series_is_stored_whole() {
 /// that overflows would be here.
 #[test]
 fn random_words_in_slabs_harm_nobody() {
-    let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
-    let seed = std::env::var("RONDO_SEED").map_or(seed, |seed| seed.parse().unwrap()) | 1;
-    println!("RONDO_SEED={seed}");
-    let mut dice = Dice(seed);
+    let mut dice = Dice(Random::of_this_run());
     let mut scene = Scene::new();
     for round in 0..150 {
         let tiers = [(1, 30), (10, 9), (20, 9), (60, 9)];
@@ -309,15 +307,11 @@ fn random_words_in_slabs_harm_nobody() {
     scene.end();
 }
 
-/// xorshift: any numbers will do, as long as they can be had again.
-struct Dice(u64);
+struct Dice(Random);
 
 impl Dice {
     fn of(&mut self, sides: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % sides
+        self.0.below(sides)
     }
 
     /// A place of a slab, most often one that means something, and what to put there.
@@ -342,7 +336,7 @@ impl Dice {
             f64::INFINITY.to_bits(),
             f64::NEG_INFINITY.to_bits(),
             raw.u64(at) ^ 1 << self.of(64),
-            self.0,
+            self.0.word(),
         ];
         (at, words[self.of(words.len() as u64) as usize])
     }

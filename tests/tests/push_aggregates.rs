@@ -11,6 +11,7 @@ use rondo_collector::export::remote_write::{
     RelabelConfig, RelabelRule, Reply, STALE_BITS,
 };
 use rondo_tests::export::{Labels, destination};
+use rondo_tests::random::Random;
 use rondo_tests::receiver::Receiver;
 use rondo_tests::simulation::{Host, Machine, S, START, pass, world};
 use rondo_writer::SchemaConfig;
@@ -41,14 +42,6 @@ impl Life {
             .collect();
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     }
-}
-
-/// xorshift: any numbers will do, as long as they are the same each time.
-fn random(state: &mut u64) -> u64 {
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    *state
 }
 
 fn rule(name: &str, op: AggregateOp, made: &str) -> AggregateRule {
@@ -118,14 +111,14 @@ fn ms(second: u64) -> i64 {
 const SECONDS: u64 = 700;
 
 /// One of them lives throughout, so that there is always something to add up.
-fn lives(state: &mut u64) -> Vec<Life> {
+fn lives(random: &mut Random) -> Vec<Life> {
     let mut lives = vec![Life {
         start: 0,
         end: SECONDS,
     }];
     for _ in 0..25 {
-        let start = random(state) % (SECONDS - 60);
-        let end = (start + 3 + random(state) % 150).min(SECONDS);
+        let start = random.below(SECONDS - 60);
+        let end = (start + 3 + random.below(150)).min(SECONDS);
         lives.push(Life { start, end });
     }
     lives
@@ -262,8 +255,8 @@ fn assert_nothing_missed(sender: &Sender) {
 
 #[test]
 fn sums_of_machines_that_come_and_go_are_those_of_all_so_far() {
-    let mut state = 7;
-    let lives = lives(&mut state);
+    let mut random = Random::of(7);
+    let lives = lives(&mut random);
     let (receiver, sender) = run(&lives, |_| Event::Nothing);
     assert_aggregates(&receiver, &lives);
     assert_nothing_missed(&sender);
@@ -272,10 +265,10 @@ fn sums_of_machines_that_come_and_go_are_those_of_all_so_far() {
 
 #[test]
 fn a_kill_of_the_sender_changes_no_sum() {
-    let mut state = 11;
-    let lives = lives(&mut state);
+    let mut random = Random::of(11);
+    let lives = lives(&mut random);
     let (receiver, _) = run(&lives, |second| match second % 9 {
-        0 => Event::Kill(random(&mut state) % 4, second % 2 == 0),
+        0 => Event::Kill(random.below(4), second % 2 == 0),
         _ => Event::Nothing,
     });
     assert_aggregates(&receiver, &lives);
@@ -284,10 +277,10 @@ fn a_kill_of_the_sender_changes_no_sum() {
 /// Rows that had not been stored are read from the slabs again, and are not added up again.
 #[test]
 fn a_kill_of_the_collector_changes_no_sum() {
-    let mut state = 13;
-    let lives = lives(&mut state);
+    let mut random = Random::of(13);
+    let lives = lives(&mut random);
     let (receiver, _) = run(&lives, |second| match second % 13 {
-        0 => Event::KillBoth(random(&mut state) % 4, second % 2 == 0),
+        0 => Event::KillBoth(random.below(4), second % 2 == 0),
         _ => Event::Nothing,
     });
     assert_aggregates(&receiver, &lives);
@@ -296,8 +289,8 @@ fn a_kill_of_the_collector_changes_no_sum() {
 /// Behind a server that was down rows come in another order: those of one machine before older ones of another.
 #[test]
 fn a_backlog_changes_no_sum() {
-    let mut state = 17;
-    let lives = lives(&mut state);
+    let mut random = Random::of(17);
+    let lives = lives(&mut random);
     let (receiver, sender) = run(&lives, |second| match second {
         40 => Event::Down(250),
         400 => Event::Down(100),

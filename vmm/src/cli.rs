@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::event_log::EventLog;
 use crate::event_loop::Deadline;
 use crate::machine::{Machine, MachineConfig};
-use crate::metrics::{MetricsConfig, VmMetrics};
+use crate::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use crate::terminal::RawMode;
 use crate::toy::{self, Finish, Toy};
 use clap::{Args, Parser};
@@ -20,7 +20,8 @@ use std::time::Duration;
 
 /// Runs a guest on KVM and records every exit on a rondo bus.
 ///
-/// Ctrl-A X ends the machine from its console.
+/// Ctrl-A X ends the machine from its console. A terminal stays raw when the VMM is killed outright (SIGKILL, or a
+/// system call that its filters forbid): `stty sane` mends it, typed blindly and ended with Ctrl-J.
 #[derive(Debug, Parser)]
 #[command(version, name = "rondo-vmm")]
 pub struct Cli {
@@ -39,6 +40,10 @@ pub struct Cli {
     /// Bus directory
     #[arg(long, value_name = "DIRECTORY", env = "RONDO_BUS")]
     bus: Option<PathBuf>,
+
+    /// How much to record
+    #[arg(long, value_name = "SET", value_enum, default_value_t)]
+    metrics: MetricsSet,
 
     /// A disk: a regular file or a block device; `,ro` at the end lets the guest only read. May be repeated
     #[arg(long = "disk", value_name = "PATH[,ro]")]
@@ -73,7 +78,7 @@ struct GuestArgs {
     #[arg(long)]
     toy: bool,
 
-    /// Boot this Linux kernel, a bzImage
+    /// Boot this Linux kernel: a bzImage, or an uncompressed vmlinux
     #[arg(long, value_name = "FILE")]
     kernel: Option<PathBuf>,
 }
@@ -199,6 +204,7 @@ impl Cli {
         let config = MetricsConfig {
             instance: instance.unwrap_or_else(|| format!("vmm-{}", std::process::id())),
             bus: self.bus.clone(),
+            set: self.metrics,
             cpus: self.cpus,
             disks: self.disks.len() as u32,
             device_series: (0, 0),

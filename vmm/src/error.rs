@@ -83,7 +83,9 @@ pub enum Error {
         source: io::Error,
     },
     /// Some other file.
-    #[error("{0} is not a Linux kernel; give a bzImage (on Debian, /boot/vmlinuz-…) with --kernel")]
+    #[error(
+        "{0} is not a Linux kernel; give a bzImage (on Debian, /boot/vmlinuz-…) or a vmlinux with --kernel"
+    )]
     NotAKernel(PathBuf),
     /// A kernel for other processors.
     #[error("{0} is a kernel without a 64-bit entry point; give one for x86-64 with --kernel")]

@@ -14,18 +14,22 @@ const DESCRIPTOR_SIZE: usize = 16;
 /// Far above what any kernel has; a bound for what is read.
 const SIZE_MAX: u64 = 1 << 20;
 
-/// Of the lowest bits of a descriptor's flags: a total that only grows.
+/// The lowest bits of a descriptor's flags.
 const TYPE_CUMULATIVE: u32 = 0;
+const TYPE_INSTANT: u32 = 1;
+const TYPE_PEAK: u32 = 2;
 const TYPE_MASK: u32 = 0xf;
 /// And its unit, 4 bits further up.
 const UNIT_SHIFT: u32 = 4;
 const UNIT_SECONDS: u32 = 2;
 
-/// A total that the kernel counts.
+/// A number that the kernel keeps. (Its histograms are left out.)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
     /// The kernel's name for it.
     pub name: String,
+    /// Whether it is a total that only grows; otherwise it is the present value, or the highest so far.
+    pub is_total: bool,
     /// Whether it counts time, in units of 10^`exponent` seconds.
     pub is_time: bool,
     /// Power of ten of its unit.
@@ -34,7 +38,7 @@ pub struct Stat {
     offset: usize,
 }
 
-/// A file of statistics, and the totals in it.
+/// A file of statistics, and the numbers in it.
 #[derive(Debug)]
 pub struct KernelStats {
     file: File,
@@ -74,10 +78,12 @@ impl KernelStats {
             };
             let offset = offset as usize;
             data_size = data_size.max(offset + usize::from(size) * 8);
-            if flags & TYPE_MASK == TYPE_CUMULATIVE && size == 1 {
+            let kind = flags & TYPE_MASK;
+            if matches!(kind, TYPE_CUMULATIVE | TYPE_INSTANT | TYPE_PEAK) && size == 1 {
                 let name = record[DESCRIPTOR_SIZE..].split(|byte| *byte == 0).next();
                 stats.push(Stat {
                     name: String::from_utf8_lossy(name.unwrap_or_default()).into_owned(),
+                    is_total: kind == TYPE_CUMULATIVE,
                     is_time: flags >> UNIT_SHIFT & TYPE_MASK == UNIT_SECONDS,
                     exponent: u16_at(record, 4).unwrap_or(0).cast_signed(),
                     offset,
@@ -95,7 +101,7 @@ impl KernelStats {
         })
     }
 
-    /// The totals that there are.
+    /// The numbers that there are.
     pub fn stats(&self) -> &[Stat] {
         &self.stats
     }
@@ -134,9 +140,9 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// As the kernel lays it out: `exits`, a histogram of three words, and `halt_wait_ns`.
+    /// As the kernel lays it out: a total, a histogram of three words, a time, and a present value.
     fn sample(count: u32) -> File {
-        let mut bytes: Vec<u8> = [0, 16, count, 24, 32, 200]
+        let mut bytes: Vec<u8> = [0, 16, count, 24, 32, 250]
             .into_iter()
             .flat_map(u32::to_ne_bytes)
             .collect();
@@ -145,6 +151,7 @@ mod tests {
             (0u32, 0i16, 1u16, 0u32, "exits"),
             (4, 0, 3, 8, "hist"),
             (2 << 4, -9, 1, 32, "wait_ns"),
+            (4 << 4 | 1, 0, 1, 40, "blocking"),
         ] {
             bytes.extend(flags.to_ne_bytes());
             bytes.extend(exponent.to_ne_bytes());
@@ -153,23 +160,28 @@ mod tests {
             bytes.extend(0u32.to_ne_bytes());
             bytes.extend(format!("{name:\0<16}").bytes());
         }
-        bytes.resize(200, 0xee);
-        bytes.extend([7u64, 1, 2, 3, 5_000].into_iter().flat_map(u64::to_ne_bytes));
+        bytes.resize(250, 0xee);
+        bytes.extend([7u64, 1, 2, 3, 5_000, 1].into_iter().flat_map(u64::to_ne_bytes));
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         file
     }
 
     #[test]
-    fn totals_are_found_by_their_descriptors() {
-        let mut stats = KernelStats::read(sample(3)).unwrap();
+    fn numbers_are_found_by_their_descriptors() {
+        let mut stats = KernelStats::read(sample(4)).unwrap();
         stats.refresh().unwrap();
         let found: Vec<_> = stats
             .stats()
             .iter()
-            .map(|s| (s.name.as_str(), s.is_time, stats.value(s)))
+            .map(|s| (s.name.as_str(), s.is_total, s.is_time, stats.value(s)))
             .collect();
-        assert_eq!(found, [("exits", false, 7), ("wait_ns", true, 5_000)]);
+        let expected = [
+            ("exits", true, false, 7),
+            ("wait_ns", true, true, 5_000),
+            ("blocking", false, false, 1),
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod machine;
 pub mod metrics;
 mod raw;
 pub mod seccomp;
+pub mod stopwatch;
 mod terminal;
 mod threads;
 pub mod toy;

@@ -12,12 +12,14 @@ use crate::layout;
 use crate::metrics::VmMetrics;
 use crate::raw;
 use crate::seccomp;
+use crate::stopwatch::Stopwatch;
 use crate::threads::VcpuThreads;
 use crate::vcpu::Vcpu;
 use crate::vm::Vm;
 use kvm_ioctls::IoEventAddress;
 use std::cell::RefCell;
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use vmm_sys_util::eventfd::EventFd;
@@ -155,6 +157,11 @@ impl Machine {
             end,
         } = self;
         let devices = Arc::new(devices);
+        // A kernel before 5.14 has no such files, and a later one may change them: no reason to stop.
+        let kernel_stats = |of: &dyn AsRawFd| raw::stats_file(of).and_then(KernelStats::read);
+        if let Ok(stats) = kernel_stats(&vm.fd) {
+            metrics.add_kernel_stats(None, stats)?;
+        }
         let mut vcpus = Vec::new();
         for index in 0..config.cpus {
             let fd = vm.create_vcpu(index)?;
@@ -162,16 +169,15 @@ impl Machine {
             if index == 0 {
                 cpu::enter(&vm, &fd, entry)?;
             }
-            // A kernel before 5.14 has no such file, and a later one may change it: no reason to stop.
-            if let Ok(stats) = raw::stats_file(&fd).and_then(KernelStats::read) {
-                metrics.add_kernel_stats(index, stats)?;
+            if let Ok(stats) = kernel_stats(&fd) {
+                metrics.add_kernel_stats(Some(index), stats)?;
             }
             vcpus.push(Vcpu {
                 index,
-                fd,
                 devices: devices.clone(),
                 end: end.clone(),
-                metrics: metrics.vcpu(index)?,
+                metrics: metrics.vcpu(index, Stopwatch::new(fd.get_tsc_khz().unwrap_or(0)))?,
+                fd,
             });
         }
 

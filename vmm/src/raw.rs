@@ -47,11 +47,19 @@ nix::ioctl_none!(kvm_get_stats_fd, kvm_bindings::KVMIO, 0xce);
 ///
 /// # Errors
 /// The kernel's answer; `ENOTTY` from an older one.
-pub(crate) fn stats_file(of: &impl AsRawFd) -> std::io::Result<File> {
+pub(crate) fn stats_file(of: &(impl AsRawFd + ?Sized)) -> std::io::Result<File> {
     let fd: RawFd = of.as_raw_fd();
     // SAFETY: The call takes no argument, so the kernel reads and writes no memory of ours. `fd` is open
     // while `of` is borrowed. On a descriptor of another kind the kernel answers with an error.
     let stats = unsafe { kvm_get_stats_fd(fd) }?;
     // SAFETY: The kernel has just made this descriptor for us and nobody else knows of it.
     Ok(unsafe { File::from_raw_fd(stats) })
+}
+
+/// The processor's time stamp counter.
+#[inline(always)]
+pub(crate) fn time_stamp_counter() -> u64 {
+    // SAFETY: Reads a register of the processor, and touches no memory. Every processor with 64 bits has it; a kernel
+    // that takes it for its own clock, which callers make sure of, does not keep it from programs.
+    unsafe { std::arch::x86_64::_rdtsc() }
 }

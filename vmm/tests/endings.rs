@@ -91,6 +91,16 @@ fn files_that_are_no_guest_are_refused_by_name() {
     std::fs::write(&text, "not a kernel\n".repeat(1_000)).unwrap();
     let other = said(&text, "128");
     assert!(other.contains("is not a Linux kernel; give a bzImage"), "{other}");
+    // The beginnings of ELF files: for another processor, and one that ends too soon.
+    for (machine, says) in [(183, "give one for x86-64"), (62, "is not a Linux kernel")] {
+        let elf = directory.path().join("elf");
+        let mut start = b"\x7fELF\x02\x01\x01".to_vec();
+        start.resize(18, 0);
+        start.extend([machine, 0]);
+        std::fs::write(&elf, start).unwrap();
+        let refused = said(&elf, "128");
+        assert!(refused.contains(says), "{refused}");
+    }
     let small = said(&text, "8");
     assert!(small.contains("with --memory"), "{small}");
 }

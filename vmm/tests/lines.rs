@@ -5,7 +5,7 @@ const BEGIN: &str = "// rondo: begin";
 const END: &str = "// rondo: end";
 
 /// Files with hot paths: the vCPU's loop, the disk's handler, and what they call to record.
-const HOT: [(&str, &str); 4] = [
+const HOT: [(&str, &str); 5] = [
     (
         "devices/block/server.rs",
         include_str!("../src/devices/block/server.rs"),
@@ -13,6 +13,7 @@ const HOT: [(&str, &str); 4] = [
     ("metrics/block.rs", include_str!("../src/metrics/block.rs")),
     ("vcpu.rs", include_str!("../src/vcpu.rs")),
     ("metrics/vcpu.rs", include_str!("../src/metrics/vcpu.rs")),
+    ("stopwatch.rs", include_str!("../src/stopwatch.rs")),
 ];
 
 /// The lines of code between the marks, and those outside of them.

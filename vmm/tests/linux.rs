@@ -33,18 +33,26 @@ const RUNS: [(&str, &[&str]); 2] = [
         &[
             "--cpus",
             "2",
+            "--disk",
+            "/disks/vdc",
+            "--disk",
+            "/disks/vdd,ro",
             "--cmdline",
             "console=ttyS0 panic=-1 pci=off quiet phase=0 end=reboot",
         ],
     ),
 ];
 
+/// The files behind the disks of each run, which are vda and vdb to its guest: one to write to, and one to read.
+const DISKS: [[&str; 2]; 2] = [["vda", "vdb"], ["vdc", "vdd"]];
+
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest");
 
-/// The kernel and the initramfs; made once, kept beside the build.
-fn guest() -> Result<PathBuf, String> {
+/// Kernels and the initramfs; made once, kept beside the build.
+fn guest(options: &[&str]) -> Result<PathBuf, String> {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("guest");
     let built = Command::new(Path::new(SCRIPTS).join("build.sh"))
+        .args(options)
         .arg(&directory)
         .output();
     let built = built.map_err(|error| error.to_string())?;
@@ -60,13 +68,12 @@ fn guest() -> Result<PathBuf, String> {
 }
 
 fn has_hardware() -> bool {
-    let flags = std::fs::read_to_string("/proc/cpuinfo").unwrap();
-    let has = |flag| flags.split_ascii_whitespace().any(|word| word == flag);
-    (has("vmx") || has("svm")) && kvm_ioctls::Kvm::new().is_ok()
+    let found = Command::new(Path::new(SCRIPTS).join("has-hardware.sh")).status();
+    found.unwrap().success()
 }
 
 /// Files as `nested.sh` leaves them, from a VMM that runs here.
-fn run_here(guest: &Path, disks: &Path, output: &Path) {
+fn run_here(guest: &Path, kernel: &str, disks: &Path, output: &Path) {
     for (name, arguments) in RUNS {
         let ended = Command::new("timeout")
             .arg("60")
@@ -74,7 +81,7 @@ fn run_here(guest: &Path, disks: &Path, output: &Path) {
             .args(["--instance", name, "--bus"])
             .arg(output)
             .arg("--kernel")
-            .arg(guest.join("vmlinuz"))
+            .arg(guest.join(kernel))
             .arg("--initramfs")
             .arg(guest.join("initramfs"))
             .args(
@@ -92,10 +99,11 @@ fn run_here(guest: &Path, disks: &Path, output: &Path) {
     }
 }
 
-fn run_nested(guest: &Path, disks: &Path, output: &Path) {
+fn run_nested(guest: &Path, kernel: &str, disks: &Path, output: &Path) {
     let mut nested = Command::new(Path::new(SCRIPTS).join("nested.sh"))
         .arg(assert_cmd::cargo::cargo_bin!("rondo-vmm"))
         .args([guest, output, disks])
+        .env_remove("RONDO")
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -105,7 +113,7 @@ fn run_nested(guest: &Path, disks: &Path, output: &Path) {
         let arguments = quoted.join(" ");
         writeln!(
             runs,
-            "{name} 60 --kernel /guest/vmlinuz --initramfs /guest/initramfs {arguments}"
+            "{name} 60 --kernel /guest/{kernel} --initramfs /guest/initramfs {arguments}"
         )
         .unwrap();
     }
@@ -123,11 +131,13 @@ fn sum(path: &Path) -> String {
         .to_owned()
 }
 
-/// An empty disk to write to, and one to read.
+/// Empty disks to write to, and some to read.
 fn make_disks(directory: &Path) {
-    std::fs::write(directory.join("vda"), vec![0; 2 << 20]).unwrap();
     let text: Vec<u8> = (0..512_u32 << 10).map(|at| (at % 251) as u8).collect();
-    std::fs::write(directory.join("vdb"), text).unwrap();
+    for [written, read] in DISKS {
+        std::fs::write(directory.join(written), vec![0; 2 << 20]).unwrap();
+        std::fs::write(directory.join(read), &text).unwrap();
+    }
 }
 
 struct Ended {
@@ -161,11 +171,31 @@ fn total(point: &Point) -> u64 {
     }
 }
 
-/// The whole of it, in one boot of the outer machine.
 #[test]
 fn a_stock_kernel_boots_works_and_switches_itself_off() {
-    let test = "a_stock_kernel_boots_works_and_switches_itself_off";
-    let guest = match guest() {
+    boot(
+        "a_stock_kernel_boots_works_and_switches_itself_off",
+        &[],
+        "vmlinuz",
+    );
+}
+
+/// As a bzImage, and as the vmlinux that is in it.
+#[test]
+#[ignore = "compiles a kernel, which takes minutes: make test-guest-kernel"]
+fn a_kernel_without_modules_boots_works_and_switches_itself_off() {
+    for kernel in ["vmlinuz-minimal", "vmlinux-minimal"] {
+        boot(
+            "a_kernel_without_modules_boots_works_and_switches_itself_off",
+            &["--build-kernel"],
+            kernel,
+        );
+    }
+}
+
+/// The whole of it, in one boot of the outer machine.
+fn boot(test: &str, options: &[&str], kernel: &str) {
+    let guest = match guest(options) {
         Ok(guest) => guest,
         Err(why) => return skip(test, &why),
     };
@@ -174,15 +204,16 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
     let untouched = sum(&disks.path().join("vdb"));
     if has_hardware() {
         assert!(has_kvm(test));
-        run_here(&guest, disks.path(), output.path());
-        let sums = ["vda", "vdb"].map(|disk| format!("{}  {disk}\n", sum(&disks.path().join(disk))));
-        std::fs::write(output.path().join("disks.md5"), sums.concat()).unwrap();
+        run_here(&guest, kernel, disks.path(), output.path());
+        let line = |disk: &&str| format!("{}  {disk}\n", sum(&disks.path().join(disk)));
+        let sums: String = DISKS.as_flattened().iter().map(line).collect();
+        std::fs::write(output.path().join("disks.md5"), sums).unwrap();
     } else if Command::new("qemu-system-x86_64")
         .arg("--version")
         .output()
         .is_ok()
     {
-        run_nested(&guest, disks.path(), output.path());
+        run_nested(&guest, kernel, disks.path(), output.path());
     } else {
         return skip(test, "neither virtualisation nor qemu-system-x86_64");
     }
@@ -201,15 +232,14 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
         "{}",
         one.said
     );
+    let after_ms = |what: &str| one.recorded.gauge(&format!("boot_first_{what}_ns")) / 1e6;
+    println!(
+        "{kernel}: first byte on the console after {:.0} ms, first request to a disk after {:.0} ms",
+        after_ms("serial_byte"),
+        after_ms("block_request")
+    );
     what_the_workload_did_is_on_the_bus(&one);
-    what_the_disks_did_is_what_the_guest_says(&one);
-    let sums = std::fs::read_to_string(output.path().join("disks.md5")).unwrap();
-    for disk in ["vda", "vdb"] {
-        let sum = disk_line(&one.said, disk).split_once("sum=").unwrap().1;
-        let sum = sum.trim_end_matches("  -");
-        assert!(sums.contains(&format!("{sum}  {disk}\n")), "{sums}{sum}");
-        assert_eq!(sum == untouched, disk == "vdb", "{sum}");
-    }
+    what_the_disks_did_is_what_the_guest_says(&one, 1);
 
     let two = ended(output.path(), "two");
     assert!(two.said.contains("guest: up with 2 cpus"), "{}", two.said);
@@ -219,6 +249,17 @@ fn a_stock_kernel_boots_works_and_switches_itself_off() {
         two.said
     );
     assert!(two.recorded.counter("kvm_exits_total", &[("vcpu", "1")]) > 0);
+    what_the_disks_did_is_what_the_guest_says(&two, 2);
+
+    let sums = std::fs::read_to_string(output.path().join("disks.md5")).unwrap();
+    for (run, files) in [&one, &two].into_iter().zip(DISKS) {
+        for (disk, file) in DISKS[0].into_iter().zip(files) {
+            let sum = disk_line(&run.said, disk).split_once("sum=").unwrap().1;
+            let sum = sum.trim_end_matches("  -");
+            assert!(sums.contains(&format!("{sum}  {file}\n")), "{sums}{sum}");
+            assert_eq!(sum == untouched, disk == "vdb", "{sum}");
+        }
+    }
 }
 
 fn disk_line<'s>(said: &'s str, disk: &str) -> &'s str {
@@ -229,7 +270,7 @@ fn disk_line<'s>(said: &'s str, disk: &str) -> &'s str {
 }
 
 /// Two that never met count the same: the guest's kernel, and the slab.
-fn what_the_disks_did_is_what_the_guest_says(Ended { said, recorded }: &Ended) {
+fn what_the_disks_did_is_what_the_guest_says(Ended { said, recorded }: &Ended, cpus: u32) {
     assert!(said.contains("guest: disk holds what was written"), "{said}");
     assert!(disk_line(said, "vda").starts_with("ro=0 serial=vda "), "{said}");
     assert!(disk_line(said, "vdb").starts_with("ro=1 serial=vdb "), "{said}");
@@ -267,10 +308,11 @@ fn what_the_disks_did_is_what_the_guest_says(Ended { said, recorded }: &Ended) {
         assert_eq!(recorded.samples("blk_queue_depth", &[("device", disk)]).0, all);
     }
     // An interrupt is a read and a write of registers. A ring would be one more write, if it took an exit.
-    let (reads, writes) = (
-        recorded.exits("0", "mmio_read"),
-        recorded.exits("0", "mmio_write"),
-    );
+    let exits = |reason| -> u64 {
+        let of_vcpu = |vcpu: u32| recorded.exits(&vcpu.to_string(), reason);
+        (0..cpus).map(of_vcpu).sum()
+    };
+    let (reads, writes) = (exits("mmio_read"), exits("mmio_write"));
     println!("{reads} reads and {writes} writes of registers");
     assert!(
         reads.abs_diff(writes) < 64,

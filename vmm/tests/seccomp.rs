@@ -6,7 +6,7 @@ mod common;
 use common::{Recorded, SECOND, bus, has_kvm, start, wait_for_exits};
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use rondo_vmm::devices::MmioDevice;
-use rondo_vmm::metrics::{MetricsConfig, VmMetrics};
+use rondo_vmm::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use rondo_vmm::toy::Toy;
 use rondo_vmm::{DeviceThread, Machine, MachineConfig, layout};
 use std::os::unix::process::ExitStatusExt;
@@ -81,6 +81,7 @@ fn child_with_an_intruder() {
     let config = MetricsConfig {
         instance: "vm-1".into(),
         bus: Some(bus),
+        set: MetricsSet::Default,
         cpus: 1,
         disks: 0,
         device_series: (0, 0),

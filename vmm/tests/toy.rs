@@ -4,7 +4,7 @@
 mod common;
 
 use common::{BRIEF, has_kvm, run};
-use rondo_vmm::metrics::{MetricsConfig, VmMetrics};
+use rondo_vmm::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use rondo_vmm::toy::Toy;
 use rondo_vmm::{Ending, Machine, MachineConfig, layout};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
@@ -142,8 +142,39 @@ fn every_promised_series_is_there() {
         "{cpu_ns} of {run_ns}"
     );
 
-    let points = recorded.slab.series().len();
-    assert!((25..=35).contains(&points), "{points} series");
+    let names: Vec<_> = recorded.slab.series().iter().map(|series| &series.name).collect();
+    assert!((25..=35).contains(&names.len()), "{} series", names.len());
+    assert!(!names.iter().any(|name| name.starts_with("kvm_vm_")), "{names:?}");
+}
+
+/// What costs more is for those who ask for it; the filters are on here, too.
+#[test]
+fn all_metrics_tell_the_reasons_apart_and_hold_what_the_kernel_counts() {
+    if !has_kvm("all_metrics_tell_the_reasons_apart_and_hold_what_the_kernel_counts") {
+        return;
+    }
+    let run = run(&[BRIEF.as_slice(), &["--metrics", "all", "--cpus", "2"]].concat());
+    assert_eq!(run.exit_code, Some(0), "{}", run.stderr);
+    let recorded = &run.recorded;
+    for reason in ["io_in", "io_out", "mmio_read", "mmio_write", "hlt", "other"] {
+        let labels = [("vcpu", "0"), ("reason", reason)];
+        let (count, sum, _) = recorded.samples("vcpu_exit_duration_by_reason_ns", &labels);
+        assert_eq!(count, recorded.exits("0", reason), "{reason}");
+        assert_eq!(sum > 0.0, count > 0, "{reason}");
+    }
+    let has_numbers = recorded
+        .slab
+        .series()
+        .iter()
+        .any(|series| series.name == "kvm_exits_total");
+    if !has_numbers {
+        return common::skip("the kernel's numbers", "a kernel before 5.14");
+    }
+    // A number of each kind: totals and present values, of a vCPU and of the machine.
+    assert!(recorded.counter("kvm_exits_total", &[("vcpu", "0")]) > 0);
+    assert!(recorded.latest("kvm_blocking", &[("vcpu", "1")]).is_some());
+    assert!(recorded.latest("kvm_vm_remote_tlb_flush_total", &[]).is_some());
+    assert!(recorded.latest("kvm_vm_pages_4k", &[]).is_some());
 }
 
 /// The others of a machine wait for the first to start them, and are as silent on the bus.
@@ -182,6 +213,7 @@ fn a_doorbell_takes_no_exit() {
     let (metrics, refused) = VmMetrics::create(&MetricsConfig {
         instance: "vm-1".into(),
         bus: Some(bus.path().to_owned()),
+        set: MetricsSet::Default,
         cpus: 1,
         disks: 0,
         device_series: (0, 0),

@@ -55,11 +55,6 @@ pub fn command(args: &cli::Collect) -> anyhow::Result<Outcome> {
     );
     // Before anything that a signal must not cut short.
     let orders = Orders::from_signals().context("cannot handle signals")?;
-    tracing::info!(
-        "collecting from {} into {}",
-        settings.bus.display(),
-        settings.store.display()
-    );
     if settings.listen.is_exposed() {
         tracing::warn!(
             "listening on {}, which is no loopback address: anyone who reaches it can read all metrics",
@@ -67,6 +62,12 @@ pub fn command(args: &cli::Collect) -> anyhow::Result<Outcome> {
         );
     }
     let mut core = Collecting::open(&settings)?;
+    // Only now: whoever reads this may rely on it that the bus and the store are this collector's.
+    tracing::info!(
+        "collecting from {} into {}",
+        settings.bus.display(),
+        settings.store.display()
+    );
     daemon::run(&mut core, settings, &orders, || {
         read_settings(args.flags(), args.config.as_deref())
     })?;

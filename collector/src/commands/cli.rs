@@ -68,16 +68,22 @@ Examples:
   rondo demo --machines 10 --seconds 10 -o json
   rondo demo --store /tmp/demo-store      keeps what was stored, for rondo query
   rondo demo --bus /dev/shm/rondo --store /tmp/demo-store
+  rondo demo --machines-as process     also where there is a KVM
+  rondo demo --machines 1 --linux target/guest      a Linux guest; see `make demo-linux`
 
-The machines are processes that measure themselves. Half-way one of them, if there are several, is killed with SIGKILL. A
-collector stores what they record and removes their slabs; then it ends, and all is read back from the store. A point is a
-second in which every series that is recorded at each tick has a value; points are expected from a machine's first tick to
-its last, as it reported them, and so are the windows of tier 1 and 2, of which the machine's end seals the last.
+The machines are VMs of rondo-vmm with toy guests, which turn from port accesses to their disk to idleness and back, or, where
+KVM cannot be used, processes that measure themselves. Half-way one of them, if there are several, is killed with SIGKILL; the
+others end after --seconds ticks. A collector stores what they record and removes their slabs; then it ends, and all is read
+back from the store. A point is a second in which every series that is recorded at each tick has a value; one is expected for
+each tick that a machine reported, and so are the windows of tier 1 and 2 that have such a second, of which the machine's end
+seals the last. SKIPPED are seconds in which a machine, by its own report, did not tick: its host was too busy. A VMM counts
+them itself, in vmm_missed_ticks_total, and the two have to agree.
 
 The collector looks after the whole bus that --bus names: it also stores, and removes, slabs of others that have
 ended. Without --bus and --store the demo has directories of its own, and removes them.
 
-Exit code 1 if a point or a window is missing, or a slab is left.";
+Exit code 1 if a point or a window is missing, a slab is left, or a machine recorded another number of skipped ticks than it
+reported.";
 
 const COLLECT_EXAMPLES: &str = "\
 Examples:
@@ -160,9 +166,9 @@ pub enum Command {
     /// One machine of the demo
     #[command(hide = true)]
     DemoMachine(DemoMachine),
-    /// The collector of the demo
+    /// A program that ends with the demo
     #[command(hide = true)]
-    DemoCollector(DemoCollector),
+    DemoChild(DemoChild),
     /// Machines of the collector's benchmark
     #[command(hide = true)]
     BenchMachines(BenchMachines),
@@ -336,6 +342,15 @@ pub struct Demo {
     /// How many ticks each lives
     #[arg(long, default_value_t = 45, value_parser = clap::value_parser!(u64).range(4..=600))]
     pub seconds: u64,
+    /// What the machines are
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub machines_as: MachinesAs,
+    /// The VMM of VMs [default: rondo-vmm beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub vmm: Option<PathBuf>,
+    /// VMs run this Linux, `vmlinuz` and `initramfs` of vmm/guest/build.sh, and their consoles are shown
+    #[arg(long, value_name = "DIR")]
+    pub linux: Option<PathBuf>,
     /// Directory of the slabs, which has to exist [default: one of its own, in /dev/shm]
     #[arg(long, value_name = "DIR")]
     pub bus: Option<PathBuf>,
@@ -345,6 +360,18 @@ pub struct Demo {
     /// How to print it.
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// What the demo's machines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum MachinesAs {
+    /// VMs if a guest runs here, otherwise processes
+    #[default]
+    Auto,
+    /// VMs, or an error that says why not
+    Vmm,
+    /// Processes that measure themselves
+    Process,
 }
 
 /// Arguments of a machine of the demo.
@@ -361,10 +388,12 @@ pub struct DemoMachine {
     pub bus: PathBuf,
 }
 
-/// Arguments of the collector of the demo.
+/// What a child of the demo becomes.
 #[derive(Debug, Args)]
-pub struct DemoCollector {
-    /// Those of `rondo collect`
+pub struct DemoChild {
+    /// The program
+    pub program: PathBuf,
+    /// Its arguments
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
 }

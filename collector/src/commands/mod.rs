@@ -55,7 +55,7 @@ pub fn run(cli: &Cli) -> anyhow::Result<Outcome> {
         Command::Bench(args) => bench::command(args),
         Command::Demo(args) => demo::command(args),
         Command::DemoMachine(args) => demo::machine::run(&args.bus, &args.instance, args.seconds),
-        Command::DemoCollector(args) => demo::collector::run(&args.arguments),
+        Command::DemoChild(args) => demo::child::run(args),
         Command::BenchMachines(args) => bench::machines(args),
         Command::BenchStore(args) => bench::fill_store(args),
         Command::BenchCase(args) => bench::case(args),

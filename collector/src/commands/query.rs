@@ -114,6 +114,7 @@ fn local<S: StoredRuns + ?Sized>(
             let answer = AnswerJson::new(&request, &plan.answer());
             print::table(&answer, &mut out)?;
             warnings.clone_from(&answer.warnings);
+            warnings.extend(print::why_no_quantiles(&answer).map(str::to_owned));
             print::point_count(&answer)
         }
     };
@@ -126,9 +127,9 @@ fn local<S: StoredRuns + ?Sized>(
     Ok(count)
 }
 
-pub(super) fn warn(warnings: &[String]) {
+pub(super) fn warn(warnings: &[impl AsRef<str>]) {
     for warning in warnings {
-        eprintln!("rondo: {}", show::printable(warning));
+        eprintln!("rondo: {}", show::printable(warning.as_ref()));
     }
 }
 
@@ -226,6 +227,7 @@ fn remote_query(remote: &Remote, params: &Params, selection: &Selection) -> anyh
     }
     out.flush()?;
     warn(&answer.warnings);
+    warn(print::why_no_quantiles(&answer).as_slice());
     let count = print::point_count(&answer);
     if count == 0 {
         eprintln!("rondo: nothing was found; `rondo explain` with the same arguments says why");

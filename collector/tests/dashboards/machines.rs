@@ -204,7 +204,7 @@ impl DemoMachine {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rondo"));
         command.arg("demo-machine").arg("--bus").arg(bus);
         command.args(["--instance", instance, "--seconds", &seconds.to_string()]);
-        Self(command.stdout(Stdio::null()).spawn().unwrap())
+        Self(command.stderr(Stdio::null()).spawn().unwrap())
     }
 }
 

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![allow(dead_code, reason = "each test uses another part")]
 
+pub mod everything;
+
 use rondo_reader::{Limits, Series, Slab};
 use rondo_shm_layout::SectionKind;
 use rondo_writer::{SchemaConfig, TierConfig, Writer};

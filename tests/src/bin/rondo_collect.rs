@@ -2,11 +2,13 @@
 #![allow(clippy::print_stderr, reason = "it is what the real one does")]
 
 use clap::Parser;
+use rondo_collector::Outcome;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     match rondo_collector::run(&rondo_collector::cli::Cli::parse()) {
-        Ok(_) => ExitCode::SUCCESS,
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Found) => ExitCode::from(1),
         Err(error) => {
             eprintln!("rondo: {error:#}");
             ExitCode::from(2)

@@ -1,6 +1,7 @@
 //! Loads a Linux kernel and says to it what a boot loader and a firmware would.
 //!
-//! A stock bzImage, entered by its 64-bit boot protocol (Linux `Documentation/x86/boot.rst`): no firmware runs.
+//! A stock bzImage or the vmlinux in it, entered by the 64-bit boot protocol (Linux `Documentation/x86/boot.rst`): no
+//! firmware runs.
 //! What firmware would have left behind is the memory map and the command line in the boot parameters, and the
 //! machine's description in the ACPI tables.
 
@@ -20,13 +21,10 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 /// are not there.
 pub const DEFAULT_COMMAND_LINE: &str = "console=ttyS0 reboot=k panic=-1 pci=off quiet";
 
-/// Where the 64-bit entry point is in a loaded kernel.
-const ENTRY_64: u64 = 0x200;
-
 /// A Linux guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Linux {
-    /// A bzImage.
+    /// A bzImage or a vmlinux.
     pub kernel: PathBuf,
     /// A cpio archive, compressed or not.
     pub initramfs: Option<PathBuf>,
@@ -50,7 +48,7 @@ impl Linux {
         params::write(memory, &kernel, initramfs, rsdp)?;
         write_reset_stub(memory)?;
         Ok(Entry {
-            rip: kernel.address + ENTRY_64,
+            rip: kernel.entry,
             rsp: layout::STACK_TOP,
             rsi: layout::ZERO_PAGE,
             idt: Entry::NO_INTERRUPTS,

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Counters, and distributions and histograms, of one disk.
-pub(super) const SERIES: (u32, u32) = (Op::COUNT as u32 + 2, Op::COUNT as u32 + 1);
+pub(super) const SERIES: (u32, u32) = (Op::COUNT as u32 + 3, Op::COUNT as u32 + 1);
 
 /// The handles of one disk.
 pub struct BlockMetrics {
     requests: [Counter; Op::COUNT],
     durations: [Histogram; Op::COUNT],
+    errors: Counter,
     /// Read, written.
     bytes: [Counter; 2],
     queue_depth: Distribution,
@@ -42,6 +43,11 @@ impl BlockMetrics {
                 .label("op", op.name());
             durations.push(histogram.owned()?);
         }
+        let errors = writer
+            .counter("blk_errors_total")
+            .help("Requests that were answered with an error.")
+            .label("device", device)
+            .owned()?;
         let mut bytes = |direction: &str| {
             writer
                 .counter("blk_bytes_total")
@@ -63,6 +69,7 @@ impl BlockMetrics {
         Ok(Self {
             requests,
             durations,
+            errors,
             bytes,
             queue_depth,
             clock: writer.clock(),
@@ -77,6 +84,7 @@ impl BlockMetrics {
         let (now_ns, op) = (self.clock.now(), outcome.op as usize);
         self.requests[op].add_at(now_ns, 1);
         self.durations[op].record_at(now_ns, started.elapsed().as_nanos() as f64);
+        self.errors.add_at(now_ns, u64::from(outcome.is_error()));
         self.bytes[usize::from(outcome.op == Op::Write)].add_at(now_ns, outcome.bytes);
         self.queue_depth.record_at(now_ns, f64::from(waiting));
         self.milestones.first_block_request.reach();

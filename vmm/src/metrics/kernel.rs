@@ -1,9 +1,10 @@
-//! The kernel's counters of a vCPU that are recorded, where the kernel has them.
+//! The kernel's numbers of a vCPU, and of the machine, that are recorded, where the kernel has them.
 
+use super::MetricsSet;
 use crate::kernel_stats::{KernelStats, Stat};
-use rondo_writer::{RegisterError, SeriesHandle, Unit, Writer};
+use rondo_writer::{RegisterError, Registration, SeriesHandle, Unit, Writer};
 
-/// The kernel's name, and what it counts.
+/// The kernel's name, and what it counts: what is recorded of a vCPU in the default set.
 const WANTED: [(&str, &str); 9] = [
     ("exits", "Exits from the guest to the kernel or the VMM."),
     ("halt_exits", "Halts of the guest."),
@@ -22,8 +23,13 @@ const WANTED: [(&str, &str); 9] = [
     ("tlb_flush", "Flushes of the guest's translations."),
 ];
 
-/// Counters that one vCPU may have.
-pub(super) const SERIES_MAX: u32 = WANTED.len() as u32;
+/// Series that one vCPU may have, and the machine. Linux 6.18 has 44 and 16 numbers for them.
+pub(super) fn series_max(set: MetricsSet) -> (u32, u32) {
+    match set {
+        MetricsSet::Default => (WANTED.len() as u32, 0),
+        MetricsSet::All => (64, 32),
+    }
+}
 
 pub(super) struct KernelSeries {
     stats: KernelStats,
@@ -31,25 +37,30 @@ pub(super) struct KernelSeries {
 }
 
 impl KernelSeries {
+    /// Of a vCPU, or of the machine. `None` if nothing of it is recorded.
     pub(super) fn register(
         writer: &mut Writer,
-        vcpu: u32,
+        set: MetricsSet,
+        vcpu: Option<u32>,
         stats: KernelStats,
-    ) -> Result<Self, RegisterError> {
-        let vcpu = vcpu.to_string();
-        let mut series = Vec::new();
-        for (name, help) in WANTED {
-            let Some(stat) = stats.stats().iter().find(|stat| stat.name == name) else {
-                continue;
-            };
-            let counter = writer.counter(&format!("kvm_{name}_total")).help(help);
-            let counter = match (stat.is_time, stat.exponent) {
-                (true, -9) => counter.unit(Unit::Nanoseconds),
-                _ => counter,
-            };
-            series.push((counter.label("vcpu", &vcpu).held()?, stat.clone()));
-        }
-        Ok(Self { stats, series })
+    ) -> Result<Option<Self>, RegisterError> {
+        let (of_vcpu, of_machine) = series_max(set);
+        let max = if vcpu.is_some() { of_vcpu } else { of_machine };
+        let help = |stat: &Stat| {
+            let wanted = WANTED.iter().find(|(name, _)| *name == stat.name);
+            let wanted = wanted
+                .filter(|_| vcpu.is_some())
+                .map(|(_, help)| (*help).to_owned());
+            let any = || format!("KVM's statistic {}.", stat.name);
+            wanted.or_else(|| (set == MetricsSet::All).then(any))
+        };
+        let recorded = stats.stats().iter().filter_map(|stat| Some((stat, help(stat)?)));
+        let series: Result<Vec<_>, RegisterError> = recorded
+            .take(max as usize)
+            .map(|(stat, help)| Ok((register_one(writer, vcpu, stat, &help)?, stat.clone())))
+            .collect();
+        let series = series?;
+        Ok((!series.is_empty()).then_some(Self { stats, series }))
     }
 
     pub(super) fn record(&mut self, writer: &Writer, now_ns: u64) {
@@ -58,5 +69,39 @@ impl KernelSeries {
                 writer.record(*handle, self.stats.value(stat) as f64, now_ns);
             }
         }
+    }
+}
+
+/// `kvm_…` with the vCPU as a label, or `kvm_vm_…`: sums of the two would make no sense.
+fn register_one(
+    writer: &mut Writer,
+    vcpu: Option<u32>,
+    stat: &Stat,
+    help: &str,
+) -> Result<SeriesHandle, RegisterError> {
+    let of = if vcpu.is_some() { "" } else { "vm_" };
+    if stat.is_total {
+        let counter = writer.counter(&format!("kvm_{of}{}_total", stat.name));
+        describe(counter, vcpu, stat, help).held()
+    } else {
+        let gauge = writer.gauge(&format!("kvm_{of}{}", stat.name));
+        describe(gauge, vcpu, stat, help).held()
+    }
+}
+
+fn describe<'w, H>(
+    series: Registration<'w, H>,
+    vcpu: Option<u32>,
+    stat: &Stat,
+    help: &str,
+) -> Registration<'w, H> {
+    let series = match (stat.is_time, stat.exponent) {
+        (true, -9) => series.unit(Unit::Nanoseconds),
+        _ => series,
+    };
+    let series = series.help(help);
+    match vcpu {
+        Some(vcpu) => series.label("vcpu", &vcpu.to_string()),
+        None => series,
     }
 }

@@ -21,6 +21,7 @@ pub use vcpu::VcpuMetrics;
 
 use crate::error::Error;
 use crate::kernel_stats::KernelStats;
+use crate::stopwatch::Stopwatch;
 use kernel::KernelSeries;
 use process::ProcessSeries;
 use rondo_writer::{CreateError, Distribution, RegisterError, SchemaConfig, SeriesHandle, Unit, Writer};
@@ -29,13 +30,26 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where the metrics go.
+/// How much is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum MetricsSet {
+    /// About 30 series with one vCPU, and 14 more for each disk
+    #[default]
+    Default,
+    /// Also the time to handle an exit by its reason, and every number that KVM keeps of each vCPU and of the
+    /// machine: about 90 series and 1.6 MiB with one vCPU
+    All,
+}
+
+/// Where the metrics go, and what there is to record.
 #[derive(Debug, Clone)]
 pub struct MetricsConfig {
     /// Name of the machine on the bus.
     pub instance: String,
     /// The bus directory; the writer's default if there is none.
     pub bus: Option<PathBuf>,
+    /// How much of it.
+    pub set: MetricsSet,
     /// vCPUs to have room for.
     pub cpus: u32,
     /// Disks to have room for.
@@ -47,6 +61,7 @@ pub struct MetricsConfig {
 /// The event loop's metrics, and the writer of all.
 pub struct VmMetrics {
     writer: Writer,
+    set: MetricsSet,
     milestones: Arc<Milestones>,
     milestone_series: [SeriesHandle; 3],
     process: ProcessSeries,
@@ -72,10 +87,10 @@ impl VmMetrics {
             Ok(writer) => (writer, None),
             Err(refused) => (builder.create_private()?, Some(refused)),
         };
-        Ok((Self::register(writer)?, refused))
+        Ok((Self::register(writer, config.set)?, refused))
     }
 
-    fn register(mut writer: Writer) -> Result<Self, RegisterError> {
+    fn register(mut writer: Writer, set: MetricsSet) -> Result<Self, RegisterError> {
         let milestones = Arc::new(Milestones::default());
         let milestone_series = milestones::register(&mut writer)?;
         Ok(Self {
@@ -94,6 +109,7 @@ impl VmMetrics {
                 .help("Intervals that went by without a tick.")
                 .held()?,
             missed_count: 0,
+            set,
             writer,
         })
     }
@@ -108,12 +124,18 @@ impl VmMetrics {
         &self.milestones
     }
 
-    /// The handles of a vCPU's thread.
+    /// The handles of a vCPU's thread, which measures with that stopwatch.
     ///
     /// # Errors
     /// There is no room; see [`MetricsConfig::cpus`].
-    pub fn vcpu(&mut self, index: u32) -> Result<VcpuMetrics, RegisterError> {
-        VcpuMetrics::register(&mut self.writer, index, self.milestones.clone())
+    pub fn vcpu(&mut self, index: u32, stopwatch: Stopwatch) -> Result<VcpuMetrics, RegisterError> {
+        VcpuMetrics::register(
+            &mut self.writer,
+            self.set,
+            index,
+            stopwatch,
+            self.milestones.clone(),
+        )
     }
 
     /// The handles of a disk's thread.
@@ -124,13 +146,13 @@ impl VmMetrics {
         BlockMetrics::register(&mut self.writer, device, self.milestones.clone())
     }
 
-    /// Records the kernel's counters of a vCPU from now on.
+    /// Records the kernel's numbers of a vCPU, or of the machine, from now on: those of them that are in the set.
     ///
     /// # Errors
     /// There is no room.
-    pub fn add_kernel_stats(&mut self, vcpu: u32, stats: KernelStats) -> Result<(), RegisterError> {
-        let series = KernelSeries::register(&mut self.writer, vcpu, stats)?;
-        self.kernel.push(series);
+    pub fn add_kernel_stats(&mut self, vcpu: Option<u32>, stats: KernelStats) -> Result<(), RegisterError> {
+        let series = KernelSeries::register(&mut self.writer, self.set, vcpu, stats)?;
+        self.kernel.extend(series);
         Ok(())
     }
 
@@ -205,12 +227,13 @@ fn schema(config: &MetricsConfig) -> SchemaConfig {
     let (points, distributions) = config.device_series;
     let of_vcpus = |each: u32| config.cpus.saturating_mul(each);
     let of_disks = |each: u32| config.disks.saturating_mul(each);
-    let own_points = process::SERIES + 4;
+    let (kernel_of_vcpu, kernel_of_machine) = kernel::series_max(config.set);
+    let own_points = process::SERIES + 4 + kernel_of_machine;
     SchemaConfig::default().capacity(
-        of_vcpus(vcpu::COUNTERS + kernel::SERIES_MAX + 1)
+        of_vcpus(vcpu::COUNTERS + kernel_of_vcpu + 1)
             .saturating_add(of_disks(block::SERIES.0))
             .saturating_add(own_points + points),
-        of_vcpus(vcpu::HISTOGRAMS)
+        of_vcpus(vcpu::histograms(config.set))
             .saturating_add(of_disks(block::SERIES.1))
             .saturating_add(1 + distributions),
     )

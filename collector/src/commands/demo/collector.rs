@@ -1,23 +1,20 @@
 //! The demo's collector: `rondo collect`, as a process of its own.
 //!
-//! It is started through a hidden command that ties it to the demo (`run`): a demo that is killed leaves no collector
-//! behind. It and the machines are out of the terminal's reach, so Ctrl-C is the demo's to handle. What it
-//! logs is kept until somebody wants to know why something failed.
+//! A demo that is killed leaves no collector behind ([`child`]). What it logs is kept until somebody wants to know why
+//! something failed.
 
+use super::child;
 use super::places::Places;
-use crate::Outcome;
 use crate::collect::key::Key;
 use crate::collect::lock::{Holder, holder};
 use crate::collect::signals::Orders;
 use anyhow::{Context, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -35,17 +32,6 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// Variables of the environment that are meant for another collector, besides those of its settings.
 const OTHERS: [&str; 4] = ["RONDO_CONFIG", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
-
-/// Becomes `rondo collect` with these arguments, and ends with the process that started it.
-///
-/// # Errors
-/// The program cannot be found or run.
-pub(crate) fn run(arguments: &[OsString]) -> anyhow::Result<Outcome> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)?;
-    let program = std::env::current_exe().context("cannot find this program")?;
-    let error = Command::new(program).arg("collect").args(arguments).exec();
-    Err(error).context("cannot run rondo collect")
-}
 
 /// A collector that runs. Dropping it ends it.
 pub(super) struct Collector {
@@ -67,8 +53,8 @@ impl Collector {
         }
         let address = free_address()?;
         let program = std::env::current_exe().context("cannot find this program")?;
-        let mut command = Command::new(program);
-        command.arg("demo-collector").arg("--bus").arg(bus);
+        let mut command = child::command(&program)?;
+        command.arg("collect").arg("--bus").arg(bus);
         command.arg("--store").arg(places.store());
         command.args(["--store-budget", &budget_bytes.to_string(), "--keep", KEEP]);
         command.args(["--listen", &address.to_string()]);
@@ -81,7 +67,6 @@ impl Collector {
         if std::env::var_os("RONDO_LOG").is_none() {
             command.env("RONDO_LOG", "warn");
         }
-        command.process_group(0);
         command
             .stdin(Stdio::null())
             .stdout(Stdio::null())

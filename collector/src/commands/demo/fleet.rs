@@ -1,72 +1,76 @@
-//! The demo's machines as their parent sees them: started, one killed in the middle of its life, and waited for.
+//! The demo's machines together: started, one killed in the middle of its life, the others ended in time.
 //!
-//! What they print ([`super::machine`]) is all that the parent knows of them, and so what has to be in the store later.
+//! What they say of themselves ([`super::event`]) is all that the demo knows of them, and so what has to be in the store later.
 
-use anyhow::{Context, ensure};
-use std::io::{BufRead, BufReader};
-use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use super::kind::Kind;
+use super::watched::{Watched, Witness};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The victim dies so long after a tick: past the interval of that tick, in which its worker already records, and
+/// The victim dies so long after a tick: past the interval of that tick, in which its other threads already record, and
 /// before the next tick.
 const KILL_DELAY: Duration = Duration::from_millis(700);
 
-/// A machine as its parent saw it.
-#[derive(Debug)]
-pub struct Witness {
-    /// Its name.
-    pub instance: String,
-    /// Which life of that name.
-    pub incarnation: String,
-    /// Its slab.
-    pub slab: PathBuf,
-    /// Whether it was killed.
-    pub killed: bool,
-    /// Starts of the intervals that it reported, in order.
-    pub ticks: Vec<u64>,
-}
-
 /// All machines. Dropping it kills those that live.
 pub(super) struct Fleet {
-    machines: Vec<Machine>,
+    machines: Vec<Watched>,
+    /// After how many ticks VMs are told to end; processes do so by themselves.
+    end_after: Option<u64>,
     /// Which one is to be killed, and after how many ticks.
-    victim: Option<(usize, usize)>,
+    victim: Option<(usize, u64)>,
     kill_due: Option<Instant>,
+    has_console: bool,
 }
 
 impl Fleet {
     /// Starts `count` machines that live for `seconds` ticks.
-    pub(super) fn start(bus: &Path, count: u32, seconds: u64) -> anyhow::Result<Self> {
+    pub(super) fn start(kind: &Kind, bus: &Path, count: u32, seconds: u64) -> anyhow::Result<Self> {
         let mut fleet = Self {
             machines: Vec::new(),
-            victim: (count > 1).then_some((count as usize / 2, seconds.div_ceil(2) as usize)),
+            end_after: matches!(kind, Kind::Vms(_)).then_some(seconds),
+            victim: (count > 1).then_some((count as usize / 2, seconds.div_ceil(2))),
             kill_due: None,
+            has_console: matches!(kind, Kind::Vms(vmm) if vmm.has_console()),
         };
         for number in 1..=count {
-            fleet
-                .machines
-                .push(Machine::start(bus, format!("demo-{number}"), seconds)?);
+            let instance = format!("demo-{number}");
+            let command = kind.command(bus, &instance, seconds)?;
+            fleet.machines.push(Watched::start(command, instance)?);
         }
         Ok(fleet)
     }
 
-    /// Whether all are over.
-    pub(super) fn is_over(&mut self) -> anyhow::Result<bool> {
+    /// Listens to all, tells those to end that have lived long enough, and says whether all are over.
+    pub(super) fn look_after(&mut self) -> anyhow::Result<bool> {
+        let mut is_over = true;
         for machine in &mut self.machines {
             machine.listen();
-            if machine
-                .child
-                .try_wait()
-                .context("cannot wait for a machine")?
-                .is_none()
-            {
-                return Ok(false);
+            if machine.is_over()? {
+                continue;
+            }
+            is_over = false;
+            if self.end_after.is_some_and(|ticks| machine.tick_count() >= ticks) {
+                machine.tell_to_end()?;
             }
         }
-        Ok(true)
+        Ok(is_over)
+    }
+
+    /// How often the machine has ticked that did most often.
+    pub(super) fn tick_count(&self) -> u64 {
+        self.machines.iter().map(Watched::tick_count).max().unwrap_or(0)
+    }
+
+    /// Lines that Linux guests wrote on their consoles since, with the names of the machines.
+    pub(super) fn take_console(&mut self) -> Vec<String> {
+        let machines = self.machines.iter_mut().map(|machine| {
+            let instance = machine.instance().to_owned();
+            (instance, machine.take_console())
+        });
+        let has_console = self.has_console;
+        let lines = machines
+            .flat_map(|(instance, lines)| lines.into_iter().map(move |line| format!("{instance} | {line}")));
+        lines.filter(|_| has_console).collect()
     }
 
     /// Kills the victim when its time has come, and returns its name then.
@@ -75,8 +79,7 @@ impl Fleet {
             return Ok(None);
         };
         let machine = &mut self.machines[index];
-        machine.listen();
-        if machine.ticks.len() < ticks {
+        if machine.tick_count() < ticks {
             return Ok(None);
         }
         let now = Instant::now();
@@ -84,103 +87,12 @@ impl Fleet {
             return Ok(None);
         }
         self.victim = None;
-        machine.child.kill().context("cannot kill a machine")?;
-        machine.is_victim = true;
-        Ok(Some(&machine.instance))
+        machine.kill()?;
+        Ok(Some(machine.instance()))
     }
 
     /// What was seen of them, when all are over.
     pub(super) fn finish(mut self) -> anyhow::Result<Vec<Witness>> {
-        self.machines.drain(..).map(Machine::finish).collect()
-    }
-}
-
-struct Machine {
-    instance: String,
-    child: Child,
-    /// Lines that it printed.
-    said: Receiver<String>,
-    /// Incarnation and slab.
-    slab: Option<(String, PathBuf)>,
-    ticks: Vec<u64>,
-    is_victim: bool,
-}
-
-impl Machine {
-    fn start(bus: &Path, instance: String, seconds: u64) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("cannot find this program")?;
-        let mut command = Command::new(program);
-        command.arg("demo-machine").arg("--bus").arg(bus);
-        command.args(["--instance", &instance, "--seconds", &seconds.to_string()]);
-        command
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped());
-        let mut child = command.spawn().context("cannot start a machine")?;
-        let stdout = child.stdout.take().context("a machine has no output")?;
-        let (lines, said) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                // Of a demo that fails, nobody listens any more.
-                if lines.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self {
-            instance,
-            child,
-            said,
-            slab: None,
-            ticks: Vec::new(),
-            is_victim: false,
-        })
-    }
-
-    /// Takes in what it has said since.
-    fn listen(&mut self) {
-        while let Ok(line) = self.said.try_recv() {
-            self.hear(&line);
-        }
-    }
-
-    fn hear(&mut self, line: &str) {
-        match (line.split_once(' '), line.parse()) {
-            (Some((incarnation, slab)), _) => self.slab = Some((incarnation.to_owned(), slab.into())),
-            (None, Ok(tick)) => self.ticks.push(tick),
-            (None, Err(_)) => {}
-        }
-    }
-
-    fn finish(mut self) -> anyhow::Result<Witness> {
-        let status = self.child.wait()?;
-        // Until its output is closed, which is when it is over.
-        while let Ok(line) = self.said.recv() {
-            self.hear(&line);
-        }
-        let instance = std::mem::take(&mut self.instance);
-        ensure!(
-            status.success() || self.is_victim,
-            "machine {instance} failed: {status}"
-        );
-        let (incarnation, slab) = self
-            .slab
-            .take()
-            .with_context(|| format!("{instance} made no slab"))?;
-        Ok(Witness {
-            instance,
-            incarnation,
-            slab,
-            killed: !status.success(),
-            ticks: std::mem::take(&mut self.ticks),
-        })
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        // Both fail if it is over and was waited for.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.machines.drain(..).map(Watched::finish).collect()
     }
 }

@@ -1,8 +1,8 @@
 //! What has to be in the store of a machine that reported when it ticked, and how much of it is.
 //!
-//! From the first to the last tick each series that is recorded at ticks has a point in every second. Each window of a
-//! coarser tier that has such a second is stored, and knows all of them. The machine's end seals the last window of each
-//! tier, unless that was complete by then.
+//! In each second that had a tick, each series that is recorded at ticks has a point. Each window of a coarser tier that has
+//! such a second is stored, and knows all of them. The machine's end seals the last window of each tier, unless that was
+//! complete by then.
 
 use crate::query::{Point, SeriesAnswer};
 use serde::Serialize;
@@ -47,32 +47,49 @@ impl TierReport {
     }
 }
 
-/// From the first to the last tick that a machine reported.
+/// The ticks that a machine reported, of which there is at least one.
 pub(super) struct Life {
     pub(super) first_ns: u64,
     pub(super) last_ns: u64,
     pub(super) interval_ns: u64,
+    /// Starts of their intervals, ascending.
+    ticks: Vec<u64>,
 }
 
 impl Life {
-    pub(super) fn new((first_ns, last_ns): (u64, u64), interval_ns: u64) -> Self {
-        Self {
-            first_ns,
-            last_ns,
+    /// `None` of a machine that never ticked.
+    pub(super) fn new(mut ticks: Vec<u64>, interval_ns: u64) -> Option<Self> {
+        ticks.sort_unstable();
+        ticks.dedup();
+        Some(Self {
+            first_ns: *ticks.first()?,
+            last_ns: *ticks.last()?,
             interval_ns,
-        }
+            ticks,
+        })
     }
 
-    /// How many intervals of `step_ns` it touches.
+    /// From the first to the last tick, in intervals.
+    pub(super) fn length(&self) -> usize {
+        ((self.last_ns - self.first_ns) / self.interval_ns + 1) as usize
+    }
+
+    /// Intervals in between in which it did not tick.
+    pub(super) fn skipped(&self) -> usize {
+        self.length() - self.ticks.len()
+    }
+
+    /// How many intervals of `step_ns` have a tick.
     pub(super) fn count(&self, step_ns: u64) -> usize {
-        (self.last_ns / step_ns - self.first_ns / step_ns + 1) as usize
+        let mut windows: Vec<u64> = self.ticks.iter().map(|tick| tick / step_ns).collect();
+        windows.dedup();
+        windows.len()
     }
 
     /// How many ticks are in the window that starts at `start_ns`.
     pub(super) fn ticks_in(&self, start_ns: u64, step_ns: u64) -> u64 {
-        let first_ns = self.first_ns.max(start_ns);
-        let end_ns = (self.last_ns + self.interval_ns).min(start_ns.saturating_add(step_ns));
-        end_ns.saturating_sub(first_ns) / self.interval_ns
+        let before = |end_ns: u64| self.ticks.partition_point(|tick| *tick < end_ns) as u64;
+        before(start_ns.saturating_add(step_ns)) - before(start_ns)
     }
 
     /// Starts of the windows of `step_ns` in its time of which every series that is recorded at ticks has a point that `is_good`.
@@ -116,10 +133,21 @@ impl Life {
     }
 }
 
-/// The machine's main thread records these at each tick; the worker's depend on its phase.
+/// The machine's main thread records these at each tick; those of a process's worker, of vCPUs and of disks depend on what
+/// happens, and how late a tick was is not known of the last one.
 fn is_recorded_at_ticks(name: &str) -> bool {
-    const WORKERS: [&str; 5] = ["work_", "disk_", "sleep_", "tick_lateness", "demo_"];
-    !WORKERS.iter().any(|prefix| name.starts_with(prefix))
+    const OTHERS: [&str; 9] = [
+        "work_",
+        "disk_",
+        "sleep_",
+        "tick_lateness",
+        "vcpu_exit",
+        "vcpu_run_",
+        "blk_",
+        "boot_",
+        "vmm_tick_lateness",
+    ];
+    !OTHERS.iter().any(|prefix| name.starts_with(prefix))
 }
 
 #[cfg(test)]
@@ -132,7 +160,8 @@ mod tests {
     const SECOND: u64 = 1_000_000_000;
 
     fn life(first: u64, seconds: u64) -> Life {
-        Life::new((first * SECOND, (first + seconds - 1) * SECOND), SECOND)
+        let ticks = (first..first + seconds).map(|second| second * SECOND);
+        Life::new(ticks.collect(), SECOND).unwrap()
     }
 
     /// Whatever second it starts in: compared with counting the seconds one by one.
@@ -149,6 +178,18 @@ mod tests {
                 assert_eq!(ticks.sum::<u64>(), 45, "{first} {step}");
             }
         }
+    }
+
+    /// What a machine did not record cannot be missing from the store.
+    #[test]
+    fn a_second_without_a_tick_is_skipped_and_nothing_is_expected_of_it() {
+        let ticks = [8, 9, 10, 32, 33].map(|second| second * SECOND);
+        let life = Life::new(ticks.to_vec(), SECOND).unwrap();
+        assert_eq!((life.length(), life.skipped()), (26, 21));
+        assert_eq!((life.count(SECOND), life.count(10 * SECOND)), (5, 3));
+        assert_eq!(life.ticks_in(0, 10 * SECOND), 2);
+        assert_eq!(life.ticks_in(20 * SECOND, 10 * SECOND), 0);
+        assert!(Life::new(Vec::new(), SECOND).is_none());
     }
 
     #[test]

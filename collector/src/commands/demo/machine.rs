@@ -2,9 +2,10 @@
 //!
 //! A worker thread runs phases of computing, writing to disk and sleeping, and times what it does
 //! into histograms through handles of its own. The main thread ticks, and records at each tick what
-//! the kernel says about the process. It prints the start of each interval that it ticked: the
-//! parent's only knowledge of what has to be in the slab afterwards.
+//! the kernel says about the process. What it says of itself ([`Event`]) is its parent's only knowledge
+//! of what has to be in the slab afterwards.
 
+use super::event::Event;
 use crate::commands::Outcome;
 use crate::show;
 use anyhow::Context;
@@ -43,10 +44,10 @@ pub fn run(bus: &Path, instance: &str, seconds: u64) -> anyhow::Result<Outcome> 
         .help("How long after its time a tick came.")
         .owned()?;
 
-    // What the parent has to know: which life of which slab, and below which intervals.
-    let slab = writer.paths().next().context("the slab has no path")?;
-    let incarnation = show::hex(&writer.incarnation());
-    writeln!(std::io::stdout(), "{incarnation} {}", slab.display())?;
+    say(&Event::Started {
+        incarnation: show::hex(&writer.incarnation()),
+        slab: writer.paths().next().map(Path::to_owned),
+    })?;
 
     let stop = Arc::new(AtomicBool::new(false));
     let thread = std::thread::spawn({
@@ -60,7 +61,7 @@ pub fn run(bus: &Path, instance: &str, seconds: u64) -> anyhow::Result<Outcome> 
         let now = writer.ticked_ns();
         vitals.record(&writer, now)?;
         lateness.record(monotonic().saturating_sub(due).as_nanos() as f64);
-        writeln!(std::io::stdout(), "{now}").context("the demo is gone")?;
+        say(&Event::Tick { ticked_ns: now })?;
     }
     stop.store(true, Ordering::Relaxed);
     thread
@@ -68,6 +69,11 @@ pub fn run(bus: &Path, instance: &str, seconds: u64) -> anyhow::Result<Outcome> 
         .map_err(|_| anyhow::anyhow!("the worker thread panicked"))??;
     writer.close();
     Ok(Outcome::Done)
+}
+
+fn say(event: &Event) -> anyhow::Result<()> {
+    let line = serde_json::to_string(event)?;
+    writeln!(std::io::stderr(), "{line}").context("the demo is gone")
 }
 
 fn monotonic() -> Duration {

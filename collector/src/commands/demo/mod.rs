@@ -1,17 +1,22 @@
 //! `rondo demo`: machines record themselves, one is killed, and all is read back when they and their slabs are gone.
 //!
-//! The demo is a small host, each part of it a process of this same program: the [`fleet`] of machines, which
-//! record what they are ([`machine`]), and the [`collector`], which stores it. The demo itself only starts them, waits, ends the
-//! collector, and then reads the store ([`report`]). Where all that is, `places` says. Nothing outlives the demo but what
-//! the user wants to keep.
+//! The demo is a small host, each part of it a process: the [`fleet`] of machines, which are VMs or processes ([`kind`]) and
+//! say when they ticked ([`event`]), and the [`collector`], which stores what they record. The demo itself only starts them, waits,
+//! ends the collector, and then reads the store ([`report`]). Where all that is, `places` says. Nothing outlives the demo but
+//! what the user wants to keep.
 
-pub mod collector;
-pub mod fleet;
+pub mod child;
+mod collector;
+mod event;
+mod fleet;
+mod kind;
 mod life;
 pub mod machine;
 mod places;
 pub mod report;
 mod sparkline;
+mod vmm;
+mod watched;
 
 use crate::collect::signals::Orders;
 use crate::commands::cli::{Demo, Format};
@@ -20,10 +25,11 @@ use anyhow::{Context, bail};
 use collector::Collector;
 use fleet::Fleet;
 use indicatif::{ProgressBar, ProgressStyle};
+use kind::Kind;
 use places::Places;
 use report::Report;
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How often the machines are looked at.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -34,8 +40,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The machines or the collector cannot run or fail, or the store cannot be read.
 pub fn command(args: &Demo) -> anyhow::Result<Outcome> {
     let orders = Orders::from_signals().context("cannot handle signals")?;
+    let kind = Kind::choose(args)?;
+    eprintln!("{}", kind.in_words());
     let places = Places::make(args.bus.as_deref(), args.store.as_deref())?;
-    let report = run(args, &places, &orders)?;
+    let report = run(args, &kind, &places, &orders)?;
+    // The machines' disks.
+    drop(kind);
     let (_, store) = places.leave()?;
     let mut out = output::stdout();
     match args.output.format {
@@ -55,23 +65,25 @@ pub fn command(args: &Demo) -> anyhow::Result<Outcome> {
 }
 
 /// From the start of the collector to what is in the store afterwards.
-fn run(args: &Demo, places: &Places, orders: &Orders) -> anyhow::Result<Report> {
+fn run(args: &Demo, kind: &Kind, places: &Places, orders: &Orders) -> anyhow::Result<Report> {
     let budget_bytes = places.budget_bytes(args.machines, args.seconds)?;
     let mut collector = Collector::start(places, budget_bytes, orders)?;
     if let Some(address) = collector.address() {
         eprintln!("while the machines live: curl http://{address}/metrics/machines");
     }
     // Declared after the collector, so that on an error the machines end first.
-    let mut fleet = Fleet::start(places.bus(), args.machines, args.seconds)?;
+    let mut fleet = Fleet::start(kind, places.bus(), args.machines, args.seconds)?;
     let bar = progress_bar(args);
-    let started = Instant::now();
-    while !fleet.is_over()? {
+    while !fleet.look_after()? {
         pause(orders, PAUSE)?;
         collector.check()?;
         if let Some(instance) = fleet.kill_when_due()? {
             bar.set_message(format!("killed {instance}"));
         }
-        bar.set_position(started.elapsed().as_secs().min(args.seconds));
+        for line in fleet.take_console() {
+            bar.suspend(|| eprintln!("{line}"));
+        }
+        bar.set_position(fleet.tick_count().min(args.seconds));
     }
     let witnesses = fleet.finish()?;
     bar.set_message("the collector stores the rest and removes the slabs");
@@ -82,7 +94,7 @@ fn run(args: &Demo, places: &Places, orders: &Orders) -> anyhow::Result<Report> 
         bar.suspend(|| eprintln!("rondo collect: {line}"));
     }
     bar.finish_and_clear();
-    Report::read(places.store(), &witnesses, &left)
+    Report::read(kind.name(), places.store(), &witnesses, &left)
 }
 
 fn progress_bar(args: &Demo) -> ProgressBar {

@@ -1,9 +1,9 @@
 //! What of the demo's machines is in the store, read back by a process that wrote none of it.
 
-use super::fleet::Witness;
 use super::life::{Life, TierReport};
 use super::machine;
-use super::sparkline::Line;
+use super::sparkline::{self, Line};
+use super::watched::Witness;
 use crate::commands::output::{Grid, Side};
 use crate::query::{LiveSlab, Plan, Point, Request, SeriesAnswer, Tier};
 use crate::selector::Selector;
@@ -17,6 +17,8 @@ use std::path::{Path, PathBuf};
 /// The whole demo.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    /// What they were, as `--machines-as` calls it.
+    pub machines_as: &'static str,
     /// In the order they were started.
     pub machines: Vec<MachineReport>,
 }
@@ -28,12 +30,16 @@ pub struct MachineReport {
     pub instance: String,
     /// Which life of that name: a store may hold earlier demos.
     pub incarnation: String,
-    /// Intervals from the first to the last tick that it reported.
+    /// Intervals in which it ticked, by its own report.
     pub expected_points: usize,
     /// Those of them in which every series that is recorded at a tick has a point.
     pub points: usize,
     /// Those in which one has none.
     pub gaps: usize,
+    /// Intervals between its first and last tick in which it did not tick, by its own report.
+    pub skipped: usize,
+    /// How many it had counted itself by its last tick, as the store has it; a process does not count.
+    pub skipped_recorded: Option<u64>,
     /// Whether it was killed.
     pub killed: bool,
     /// Whether its slab is still there.
@@ -51,13 +57,19 @@ impl Report {
     ///
     /// # Errors
     /// The store cannot be read, or a machine never ticked.
-    pub fn read(store: &Path, witnesses: &[Witness], left: &[PathBuf]) -> anyhow::Result<Self> {
+    pub fn read(
+        machines_as: &'static str,
+        store: &Path,
+        witnesses: &[Witness],
+        left: &[PathBuf],
+    ) -> anyhow::Result<Self> {
         let archives = Archives::open_read_only(store)?;
         let machines = witnesses.iter().map(|witness| {
             let slab_left = left.contains(&witness.slab);
             MachineReport::read(&archives, witness, slab_left)
         });
         Ok(Self {
+            machines_as,
             machines: machines.collect::<anyhow::Result<_>>()?,
         })
     }
@@ -79,6 +91,7 @@ impl Report {
             "expected_points",
             "points",
             "gaps",
+            "skipped",
         ];
         let of_tier = ["expected", "windows", "sealed_expected", "sealed"];
         let of_tiers = self
@@ -94,6 +107,7 @@ impl Report {
                 machine.expected_points,
                 machine.points,
                 machine.gaps,
+                machine.skipped,
             ];
             let tiers = machine
                 .tiers
@@ -109,7 +123,7 @@ impl Report {
     /// For people: a table of machines, and sparklines of two of them.
     pub(crate) fn write(&self, out: &mut impl Write) -> io::Result<()> {
         let left = ["MACHINE", "END", "SLAB"].map(|name| (name.to_owned(), Side::Left));
-        let right = ["EXPECTED", "POINTS", "MISSING", "SERIES"].map(str::to_owned);
+        let right = ["EXPECTED", "POINTS", "MISSING", "SKIPPED", "SERIES"].map(str::to_owned);
         let in_tier = |tier: &TierReport| format!("TIER {} ({})", tier.tier, show::duration(tier.step_ns));
         let tiers = self.tiers().iter().map(in_tier);
         let right = right.into_iter().chain(tiers).map(|name| (name, Side::Right));
@@ -125,6 +139,7 @@ impl Report {
                 machine.expected_points,
                 machine.points,
                 machine.gaps,
+                machine.skipped,
                 machine.series,
             ];
             let texts = [machine.instance.as_str(), machine.end(), slab].map(str::to_owned);
@@ -137,6 +152,9 @@ impl Report {
         let killed = self.machines.iter().find(|machine| machine.killed);
         for machine in survivor.into_iter().chain(killed) {
             machine.write_lines(out)?;
+        }
+        for machine in &self.machines {
+            machine.write_disagreement(out)?;
         }
         Ok(())
     }
@@ -163,15 +181,19 @@ impl Report {
             writeln!(out, "  rondo demo --store {name}")?;
         }
         let instance = &first.instance;
+        let (gauge, histogram) = match self.machines_as {
+            "vmm" => ("vmm_rss_bytes", "vcpu_exit_duration_ns"),
+            _ => ("process_rss_bytes", "work_burst_duration_ns"),
+        };
         writeln!(
             out,
-            "  rondo query {name} 'process_rss_bytes{{instance=\"{instance}\"}}' --range all --tier 0 -o json"
+            "  rondo query {name} '{gauge}{{instance=\"{instance}\"}}' --range all --tier 0 -o json"
         )?;
         writeln!(
             out,
-            "  rondo query {name} work_burst_duration_ns --range all --tier 1 --quantile 0.5,0.99"
+            "  rondo query {name} {histogram} --range all --tier 1 --quantile 0.5,0.99"
         )?;
-        writeln!(out, "  rondo explain {name} process_rss_bytes --range all")?;
+        writeln!(out, "  rondo explain {name} {gauge} --range all")?;
         writeln!(out, "  rondo info {name}")
     }
 
@@ -183,10 +205,9 @@ impl Report {
 
 impl MachineReport {
     fn read(archives: &Archives, witness: &Witness, slab_left: bool) -> anyhow::Result<Self> {
-        let ticks = witness.ticks.first().copied().zip(witness.ticks.last().copied());
-        let ticks = ticks.with_context(|| format!("{} never ticked", witness.instance))?;
         let steps = steps_ns()?;
-        let life = Life::new(ticks, steps[0]);
+        let life = Life::new(witness.ticks.clone(), steps[0]);
+        let life = life.with_context(|| format!("{} never ticked", witness.instance))?;
 
         let seconds = query(archives, witness, 0)?;
         // The worker may have recorded in the interval after the last tick.
@@ -205,21 +226,32 @@ impl MachineReport {
             Ok(life.tier(&windows, (tier, step_ns), end_ns))
         });
         let tiers = tiers.collect::<anyhow::Result<_>>()?;
-        let lines = seconds
+        let of_vm = seconds
             .iter()
-            .filter(|series| is_interesting(&series.series.name));
+            .find(|series| series.series.name == "vmm_missed_ticks_total");
+        let wanted: &[sparkline::Wanted] = match of_vm {
+            Some(_) => &sparkline::OF_VMS,
+            None => &sparkline::OF_PROCESSES,
+        };
+        let lines = sparkline::wanted(&seconds, wanted);
         Ok(Self {
             instance: witness.instance.clone(),
             incarnation: witness.incarnation.clone(),
             expected_points: expected,
             points,
             gaps: expected - points,
+            skipped: life.skipped(),
+            // At the last tick that it reported: one that is killed may have made another.
+            skipped_recorded: of_vm.and_then(|series| {
+                let mut points = series.points.iter().rev();
+                points.find(|point| point.t <= life.last_ns)?.row.total
+            }),
             killed: witness.killed,
             slab_left,
             series: seconds.len(),
             tiers,
             lines: lines
-                .map(|series| Line::new(series, life.first_ns, life.interval_ns, expected))
+                .map(|series| Line::new(series, life.first_ns, life.interval_ns, life.length()))
                 .collect(),
         })
     }
@@ -229,16 +261,36 @@ impl MachineReport {
     }
 
     fn is_complete(&self) -> bool {
-        self.gaps == 0 && !self.slab_left && self.tiers.iter().all(TierReport::is_complete)
+        self.gaps == 0
+            && !self.slab_left
+            && self.counts_what_it_skipped()
+            && self.tiers.iter().all(TierReport::is_complete)
+    }
+
+    fn counts_what_it_skipped(&self) -> bool {
+        self.skipped_recorded
+            .is_none_or(|recorded| recorded == self.skipped as u64)
+    }
+
+    fn write_disagreement(&self, out: &mut impl Write) -> io::Result<()> {
+        match self.skipped_recorded {
+            Some(recorded) if !self.counts_what_it_skipped() => writeln!(
+                out,
+                "\n{} skipped {} ticks by its own report, and {recorded} by its vmm_missed_ticks_total.",
+                self.instance, self.skipped
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// The series worth looking at, one a line.
     fn write_lines(&self, out: &mut impl Write) -> io::Result<()> {
         let width = self.lines.iter().map(|line| line.title.len()).max().unwrap_or(0);
-        let (instance, seconds, end) = (&self.instance, self.expected_points, self.end());
+        let seconds = self.expected_points + self.skipped;
+        let (instance, end) = (&self.instance, self.end());
         writeln!(out, "\n{instance} ({seconds} seconds, {end}):")?;
         for line in &self.lines {
-            writeln!(out, "  {:width$}  {}  {}", line.title, line.bars, line.latest)?;
+            writeln!(out, "  {:width$}  {}  {}", line.title, line.bars, line.greatest)?;
         }
         Ok(())
     }
@@ -268,18 +320,6 @@ fn steps_ns() -> anyhow::Result<Vec<u64>> {
     steps.collect()
 }
 
-fn is_interesting(name: &str) -> bool {
-    const INTERESTING: [&str; 6] = [
-        "process_user_cpu_ns_total",
-        "io_written_chars_total",
-        "process_rss_bytes",
-        "work_burst_duration_ns",
-        "disk_write_duration_ns",
-        "work_iterations_total",
-    ];
-    INTERESTING.contains(&name)
-}
-
 /// A text as a shell takes it.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
@@ -287,4 +327,44 @@ fn quoted(text: &str) -> String {
         return text.to_owned();
     }
     format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(skipped: usize, skipped_recorded: Option<u64>) -> MachineReport {
+        MachineReport {
+            instance: "demo-1".to_owned(),
+            incarnation: String::new(),
+            expected_points: 43,
+            points: 43,
+            gaps: 0,
+            skipped,
+            skipped_recorded,
+            killed: false,
+            slab_left: false,
+            series: 42,
+            tiers: Vec::new(),
+            lines: Vec::new(),
+        }
+    }
+
+    /// Ticks that a busy host skipped are no fault of the store's, unless machine and slab tell different stories.
+    #[test]
+    fn skipped_ticks_are_a_fault_only_where_the_machine_counted_others() {
+        let said = |machine: &MachineReport| {
+            let mut out = Vec::new();
+            machine.write_disagreement(&mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for (skipped, recorded) in [(0, None), (2, None), (0, Some(0)), (2, Some(2))] {
+            let machine = machine(skipped, recorded);
+            assert!(machine.is_complete(), "{machine:?}");
+            assert_eq!(said(&machine), "");
+        }
+        let disagreeing = machine(2, Some(1));
+        assert!(!disagreeing.is_complete());
+        assert!(said(&disagreeing).contains("2 ticks by its own report, and 1 by"));
+    }
 }

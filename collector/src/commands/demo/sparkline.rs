@@ -1,7 +1,54 @@
-//! A series in one line of text: a title, a bar for each second, and the latest value.
+//! A series in one line of text: a title, a bar for each second, and what the highest bar stands for.
+//!
+//! Which series of a machine are worth that is a list: a [`Wanted`] each.
 
 use crate::query::SeriesAnswer;
 use rondo_reader::{Kind, Unit};
+
+/// A series worth looking at: a name, and a label that is one of several, if it has such a one.
+pub(super) type Wanted = (&'static str, Option<(&'static str, &'static str)>);
+
+/// Of a VM: what it leaves the guest for and how long that takes, and what its disk does.
+pub(super) const OF_VMS: [Wanted; 11] = [
+    ("vcpu_exits_total", Some(("reason", "io_out"))),
+    ("vcpu_exits_total", Some(("reason", "io_in"))),
+    ("vcpu_exits_total", Some(("reason", "mmio_read"))),
+    ("vcpu_exits_total", Some(("reason", "mmio_write"))),
+    ("vcpu_exit_duration_ns", None),
+    ("vcpu_cpu_time_ns_total", None),
+    ("blk_requests_total", Some(("op", "read"))),
+    ("blk_requests_total", Some(("op", "write"))),
+    ("blk_request_duration_ns", Some(("op", "write"))),
+    ("blk_bytes_total", Some(("direction", "write"))),
+    ("vmm_rss_bytes", None),
+];
+
+/// Of a process: what its worker and the kernel time and count.
+pub(super) const OF_PROCESSES: [Wanted; 6] = [
+    ("work_burst_duration_ns", None),
+    ("disk_write_duration_ns", None),
+    ("work_iterations_total", None),
+    ("process_user_cpu_ns_total", None),
+    ("io_written_chars_total", None),
+    ("process_rss_bytes", None),
+];
+
+/// The series of a machine that are wanted, in that order.
+pub(super) fn wanted<'a>(
+    all: &'a [SeriesAnswer],
+    wanted: &[Wanted],
+) -> impl Iterator<Item = (&'a SeriesAnswer, Option<&'static str>)> {
+    wanted.iter().flat_map(move |(name, label)| {
+        let has_label = move |answer: &&SeriesAnswer| {
+            let mut labels = answer.series.labels.iter();
+            label.is_none_or(|(name, value)| labels.any(|(n, v)| n == name && v == value))
+        };
+        let named = all.iter().filter(move |answer| answer.series.name == *name);
+        named
+            .filter(has_label)
+            .map(move |answer| (answer, label.map(|(_, value)| value)))
+    })
+}
 
 /// A series worth looking at.
 #[derive(Debug)]
@@ -10,14 +57,19 @@ pub(super) struct Line {
     pub(super) title: String,
     /// The bars.
     pub(super) bars: String,
-    /// The newest bar in figures.
-    pub(super) latest: String,
+    /// The highest bar in figures.
+    pub(super) greatest: String,
 }
 
 impl Line {
     /// Gauges as they are, counters by their increase, distributions by their mean: one bar for each of `count` intervals
-    /// of `interval_ns` from `first_ns` on. The points are of tier 0.
-    pub(super) fn new(answer: &SeriesAnswer, first_ns: u64, interval_ns: u64, count: usize) -> Self {
+    /// of `interval_ns` from `first_ns` on. The points are of tier 0. `which` tells it from others of its name.
+    pub(super) fn new(
+        (answer, which): (&SeriesAnswer, Option<&str>),
+        first_ns: u64,
+        interval_ns: u64,
+        count: usize,
+    ) -> Self {
         let (mut bars, mut before) = (vec![None; count], None);
         for point in &answer.points {
             let row = &point.row;
@@ -43,11 +95,14 @@ impl Line {
             Kind::Counter => "per second",
             Kind::Distribution | Kind::Histogram => "mean",
         };
-        let latest = bars.iter().rev().flatten().next().copied();
+        let greatest = bars.iter().flatten().copied().reduce(f64::max);
         Self {
-            title: format!("{} ({what})", answer.series.name),
+            title: match which {
+                Some(which) => format!("{} {which} ({what})", answer.series.name),
+                None => format!("{} ({what})", answer.series.name),
+            },
             bars: sparkline(&bars, answer.series.kind != Kind::Gauge),
-            latest: latest.map_or_else(String::new, |value| short(value, &answer.series.unit)),
+            greatest: greatest.map_or_else(String::new, |value| short(value, &answer.series.unit)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `rondo query --follow`: points as they become complete.
 
-use super::print;
+use super::{print, warn};
 use crate::commands::cli::Format;
 use crate::commands::output::stdout;
 use crate::query::{AnswerJson, PointJson, SeriesJson, name_of};
@@ -63,6 +63,9 @@ pub(super) fn follow(
             // Stable: of one interval, in the order of the answer.
             fresh.sort_by_key(|(_, point)| point.wall_ns);
             print_fresh(format, &answer, &fresh, count == 0)?;
+            if count == 0 && !fresh.is_empty() {
+                warn(print::why_no_quantiles(&answer).as_slice());
+            }
             count += fresh.len();
         }
         if is_last {

@@ -44,12 +44,30 @@ fn numbers(point: &PointJson) -> [String; 7] {
     ]
 }
 
-/// The quantiles of a point, as many as were asked for.
-fn quantile_cells(quantiles: &[f64], point: &PointJson) -> Vec<String> {
+/// The quantiles of a point, as many as were asked for. They are known to a part of a bucket, so that people are shown
+/// brief ones; programs get what was computed.
+fn quantile_cells(quantiles: &[f64], point: &PointJson, shown: impl Fn(f64) -> String) -> Vec<String> {
     let of = |index| point.quantiles.get(index).copied().flatten();
     (0..quantiles.len())
-        .map(|index| of(index).map(show::number).unwrap_or_default())
+        .map(|index| of(index).map(&shown).unwrap_or_default())
         .collect()
+}
+
+/// Why the quantiles that were asked for are nowhere in an answer that has points.
+pub(super) fn why_no_quantiles(answer: &AnswerJson) -> Option<&'static str> {
+    let mut points = answer.series.iter().flat_map(|series| &series.points);
+    let is_asked = !answer.quantiles.is_empty() && point_count(answer) > 0;
+    if !is_asked || points.any(|point| point.quantiles.iter().any(Option::is_some)) {
+        return None;
+    }
+    let mut parts = answer.series.iter().flat_map(|series| &series.parts);
+    Some(if answer.series.iter().all(|series| series.kind != "histogram") {
+        "only histograms have quantiles"
+    } else if parts.all(|part| part.tier == 0) {
+        "tier 0 keeps no buckets of each interval, and so no quantiles; ask for --tier 1"
+    } else {
+        "the buckets of these intervals are not known, and so no quantiles"
+    })
 }
 
 /// `filled partial`, in words.
@@ -131,7 +149,7 @@ pub(super) fn csv_row(quantiles: &[f64], series: &SeriesJson, point: &PointJson)
         text(part.map(|part| part.step_ns)),
         series.incarnation.clone(),
     ];
-    row.extend(quantile_cells(quantiles, point));
+    row.extend(quantile_cells(quantiles, point, show::number));
     row
 }
 
@@ -187,7 +205,7 @@ pub(super) fn table(answer: &AnswerJson, out: &mut impl Write) -> anyhow::Result
             tier.filter(|_| is_coarse).unwrap_or_default(),
         ];
         row.extend(numbers(point));
-        row.extend(quantile_cells(&answer.quantiles, point));
+        row.extend(quantile_cells(&answer.quantiles, point, show::brief));
         row.extend([known(part, point), series.unit.clone(), flags(point)]);
         // An answer may come from afar, and a table goes to a terminal.
         cells.push(row.iter().map(|cell| show::printable(cell)).collect());
@@ -239,7 +257,7 @@ pub(super) fn line(quantiles: &[f64], series: &SeriesJson, point: &PointJson) ->
     }
     for (name, number) in quantile_names(quantiles)
         .iter()
-        .zip(quantile_cells(quantiles, point))
+        .zip(quantile_cells(quantiles, point, show::brief))
         .filter(|(_, number)| !number.is_empty())
     {
         line.push_str(&format!("  {name} {number}"));

@@ -6,7 +6,8 @@ use clap::Parser;
 use rondo_vmm::Ending;
 use rondo_vmm::event_log::EventLog;
 use rondo_vmm::exit::ExitReason;
-use rondo_vmm::metrics::{MetricsConfig, VmMetrics};
+use rondo_vmm::metrics::{MetricsConfig, MetricsSet, VmMetrics};
+use rondo_vmm::stopwatch::Stopwatch;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -37,6 +38,7 @@ fn main() -> Result<()> {
     let (mut metrics, refused) = VmMetrics::create(&MetricsConfig {
         instance: arguments.instance,
         bus: Some(arguments.bus),
+        set: MetricsSet::Default,
         cpus: 1,
         disks: 0,
         device_series: (0, 0),
@@ -44,7 +46,7 @@ fn main() -> Result<()> {
     if let Some(refused) = refused {
         bail!("no metrics: {refused}");
     }
-    let mut vcpu = metrics.vcpu(0)?;
+    let mut vcpu = metrics.vcpu(0, Stopwatch::new(0))?;
     let mut events = EventLog::open(&arguments.events)?;
     events.started(metrics.writer());
     vcpu.start();

@@ -19,7 +19,7 @@ const NOT_DONE: &str = "\
 What each side does not do:
 
 - *rondo* has no PromQL and no alerts: its collector answers selectors and ranges. It stores each second, 10 s and 5 min, and pushes the rows of
-  10 s. Its store is of fixed size and all but empty here; a full one takes more memory, see below.
+  10 s. Its store is of fixed size and all but empty here; what a full one takes, `make bench-collector` measures.
 - *Prometheus* compacts its head every two hours, and a window of a minute sees none of that. Its head, like rondo's waiting rows, grows for longer
   than a window.
 - *node_exporter* reads everything about the host at each scrape, hundreds of values, and nothing of a machine: it is what people run beside one.

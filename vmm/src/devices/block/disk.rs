@@ -1,8 +1,9 @@
 //! A file or block device of the host, opened as a disk.
 
+use nix::sys::stat::{major, minor};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -113,9 +114,13 @@ impl Disk {
             .custom_flags(nix::libc::O_NONBLOCK)
             .open(path)
             .map_err(|error| opening(error, config))?;
-        let kind = file.metadata().map_err(failed)?.file_type();
+        let metadata = file.metadata().map_err(failed)?;
+        let kind = metadata.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err(DiskError::NotADisk(path.clone()));
+        }
+        if kind.is_block_device() && !config.is_read_only && takes_no_writes(metadata.rdev()) {
+            return Err(opening(io::ErrorKind::ReadOnlyFilesystem.into(), config));
         }
         lock(&file, config)?;
         // Of a block device, the metadata has no size.
@@ -163,6 +168,13 @@ fn opening(error: io::Error, config: &DiskConfig) -> DiskError {
         _ if error.raw_os_error() == Some(nix::libc::ENXIO) => DiskError::NotADisk(path),
         _ => DiskError::Open { path, source: error },
     }
+}
+
+/// Linux opens such a block device for writing all the same, and then refuses each write.
+fn takes_no_writes(device: u64) -> bool {
+    let (major, minor) = (major(device), minor(device));
+    let flag = std::fs::read(format!("/sys/dev/block/{major}:{minor}/ro"));
+    flag.is_ok_and(|flag| flag.starts_with(b"1"))
 }
 
 fn lock(file: &File, config: &DiskConfig) -> Result<(), DiskError> {

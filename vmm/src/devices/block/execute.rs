@@ -23,6 +23,13 @@ pub struct Outcome {
     pub(super) status: u8,
 }
 
+impl Outcome {
+    /// Whether the guest was told that it was not done.
+    pub fn is_error(&self) -> bool {
+        u32::from(self.status) != VIRTIO_BLK_S_OK
+    }
+}
+
 /// Why not.
 enum Refusal {
     /// Not by this device.

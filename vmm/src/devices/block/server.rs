@@ -65,7 +65,10 @@ impl BlockServer {
     }
 
     /// Serves one request; `false` when there is none.
-    pub(super) fn serve_one(&mut self, queue: &mut Queue) -> Result<bool, Broken> {
+    ///
+    /// # Errors
+    /// The queue is broken.
+    pub fn serve_one(&mut self, queue: &mut Queue) -> Result<bool, Broken> {
         let waiting = queue.avail_idx(&self.memory, Ordering::Acquire)? - Wrapping(queue.next_avail());
         if waiting.0 == 0 || self.end.ending().is_some() {
             // The guest rings for the next one; unless it came just now.

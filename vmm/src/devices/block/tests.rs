@@ -12,7 +12,7 @@ mod random;
 use super::{BlockServer, Disk, DiskConfig};
 use crate::devices::virtio::Link;
 use crate::ending::EndRequest;
-use crate::metrics::{MetricsConfig, VmMetrics};
+use crate::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use model::{Model, Step};
 use std::io::Write;
 use std::os::unix::fs::FileExt;
@@ -113,6 +113,7 @@ impl Device {
             instance: "vm-1".into(),
             // There can be no such directory, so this is a slab that nobody sees.
             bus: Some("/dev/null/bus".into()),
+            set: MetricsSet::Default,
             cpus: 1,
             disks: 1,
             device_series: (0, 0),

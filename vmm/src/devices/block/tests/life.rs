@@ -6,6 +6,8 @@ use crate::devices::MmioDevice;
 use crate::devices::block::transport;
 use crate::devices::virtio::Transport;
 use proptest::prelude::*;
+use std::sync::mpsc;
+use std::time::Duration;
 use virtio_bindings::bindings::virtio_mmio::*;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -130,6 +132,37 @@ fn after_a_reset_nothing_of_the_queue_is_touched() {
     machine.device.server.serve();
     assert_eq!((machine.status(), machine.used()), (0, 0));
     assert_eq!(machine.get(VIRTIO_MMIO_QUEUE_READY), 0);
+}
+
+/// A flush can take seconds, under the lock of the queue. Only who takes the queue away may wait for it: what a driver
+/// does that works is done at once.
+#[test]
+fn a_vcpu_does_not_wait_for_the_request_in_hand() {
+    let mut machine = Machine::new(&guest(read()));
+    machine.start();
+    let link = machine.device.server.link.clone();
+    let (begun, has_begun) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let (answered, answers) = mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            link.serve(|_| {
+                begun.send(()).unwrap();
+                let _ = released.recv();
+                Ok(false)
+            });
+        });
+        has_begun.recv().unwrap();
+        scope.spawn(move || {
+            machine.set(VIRTIO_MMIO_QUEUE_NOTIFY, 0);
+            let reasons = machine.get(VIRTIO_MMIO_INTERRUPT_STATUS);
+            machine.set(VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
+            answered.send((reasons, machine.status(), machine.get(VIRTIO_MMIO_CONFIG)))
+        });
+        let answer = answers.recv_timeout(Duration::from_secs(20));
+        drop(release);
+        assert_eq!(answer, Ok((0, RUNNING, SECTORS as u32)), "it waits");
+    });
 }
 
 #[test]
