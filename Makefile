@@ -124,7 +124,7 @@ bench-host: ## Benchmark B: rondo beside Prometheus with exporters, 10 to 100 ma
 	target/release/bench-host --page docs/benchmarks.md --plot docs/images/benchmark-host.svg $(BENCH_HOST)
 
 .PHONY: bench-ephemeral
-bench-ephemeral: ## Benchmark C: 800 machines of 5 to 45 s, rondo beside scrapes (about 10 min; BENCH_EPHEMERAL='--machines 5 --lives 5')
+bench-ephemeral: ## Benchmark C: 800 machines of 5 to 45 s, rondo beside scrapes (about 10 min; BENCH_EPHEMERAL='--seed 2')
 	$(call install,$(NEEDS_BENCH_EPHEMERAL))
 	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm -p rondo-host
 	target/release/bench-ephemeral --page docs/benchmarks.md --plot docs/images/benchmark-ephemeral.svg $(BENCH_EPHEMERAL)
