@@ -36,9 +36,10 @@ pub const REPLACED: [(&str, &str); 5] = [
 ];
 
 const ROOT: &str = "needs root, and would set up this machine";
+const MATPLOTLIB: &str = "matplotlib is not among what tests install";
 
 /// Commands that are not run.
-const NOT_RUN: [(&str, &str); 12] = [
+const NOT_RUN: [(&str, &str); 13] = [
     ("# install -m 755 target/release/rondo /usr/bin/", ROOT),
     ("# cp -r target/manual/. /usr/share/", ROOT),
     ("# systemd-sysusers && systemctl daemon-reload", ROOT),
@@ -67,7 +68,11 @@ const NOT_RUN: [(&str, &str); 12] = [
     ),
     (
         "$ PYTHON=/path/to/a/python/with/matplotlib cargo test -p rondo-collector --test grafana -- --ignored pictures",
-        "matplotlib is not among what tests install",
+        MATPLOTLIB,
+    ),
+    (
+        "$ contrib/grafana/phases.py target/demo-linux/rows.csv docs/images/linux-guest.png",
+        MATPLOTLIB,
     ),
 ];
 

@@ -232,7 +232,7 @@ impl House {
             "var/lib/prometheus",
             "run/rondo",
             "etc/rondo",
-            "clone",
+            "clone/target/demo-linux",
         ] {
             std::fs::create_dir_all(house.join(folder)).unwrap();
         }
@@ -284,8 +284,9 @@ impl House {
         let demo = format!("rondo demo --bus {HOUSE}/bus --store $HOUSE/tmp/demo-store --seconds 8");
         self.shell(&demo, Path::new(HOUSE)).unwrap();
         ended.join().unwrap();
-        let copy = "cp -r $HOUSE/tmp/demo-store $HOUSE/var/lib/rondo";
-        self.shell(copy, Path::new(HOUSE)).unwrap();
+        let copies =
+            "cp -r tmp/demo-store var/lib/rondo && cp -r tmp/demo-store clone/target/demo-linux/store";
+        self.shell(copies, Path::new(HOUSE)).unwrap();
     }
 
     /// A shell with the reader's environment.
