@@ -14,6 +14,7 @@ use rondo_tests::recorded::{SECOND, bus};
 use rondo_tests::servers::{encode, get};
 use rondo_tests::toy::{has_kvm, ledger, vmm};
 use rondo_tests::wait::wait_until;
+use rondo_vmm::exit::ExitReason;
 use rondo_vmm::toy::BLOCK_SIZE;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,17 +25,6 @@ use std::sync::LazyLock;
 
 const COLLECT: &str = env!("CARGO_BIN_EXE_rondo_collect");
 const ROUNDS: usize = 2;
-const REASONS: [&str; 9] = [
-    "io_out",
-    "io_in",
-    "mmio_read",
-    "mmio_write",
-    "hlt",
-    "shutdown",
-    "intr",
-    "failure",
-    "other",
-];
 const OPS: [&str; 5] = ["read", "write", "flush", "get_id", "other"];
 
 /// What is left of the machine, and what was answered while it lived.
@@ -188,9 +178,9 @@ fn vcpu_exit_metrics_are_recorded_into_the_store() {
     if !has_kvm("vcpu_exit_metrics_are_recorded_into_the_store") {
         return;
     }
-    let exits = REASONS.map(|reason| LIFE.total("vcpu_exits_total", ("reason", reason)));
-    for (reason, exits) in REASONS.iter().zip(exits) {
-        let expected = LIFE.ledger.get(*reason).copied().unwrap_or(0);
+    let exits = ExitReason::ALL.map(|reason| LIFE.total("vcpu_exits_total", ("reason", reason.name())));
+    for (reason, exits) in ExitReason::ALL.map(ExitReason::name).into_iter().zip(exits) {
+        let expected = LIFE.ledger.get(reason).copied().unwrap_or(0);
         assert_eq!(exits, expected, "{reason}");
     }
     for duration in ["vcpu_run_duration_ns", "vcpu_exit_duration_ns"] {

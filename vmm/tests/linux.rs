@@ -8,6 +8,7 @@ mod common;
 
 use common::{Recorded, SECOND, has_kvm, skip};
 use rondo_reader::{Liveness, Point, PointValue};
+use rondo_vmm::exit::ExitReason;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -333,18 +334,10 @@ fn what_the_workload_did_is_on_the_bus(Ended { said, recorded }: &Ended) {
         "{io_out} for {} bytes",
         said.len()
     );
-    let reasons = [
-        "io_in",
-        "io_out",
-        "mmio_read",
-        "mmio_write",
-        "hlt",
-        "shutdown",
-        "intr",
-        "failure",
-        "other",
-    ];
-    let exits: u64 = reasons.map(|reason| recorded.exits("0", reason)).iter().sum();
+    let exits: u64 = ExitReason::ALL
+        .map(|reason| recorded.exits("0", reason.name()))
+        .iter()
+        .sum();
     let vcpu = [("vcpu", "0")];
     for duration in ["vcpu_run_duration_ns", "vcpu_exit_duration_ns"] {
         assert_eq!(recorded.samples(duration, &vcpu).0, exits, "{duration}");
