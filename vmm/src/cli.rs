@@ -217,7 +217,10 @@ impl Cli {
             disks: self.disks.len() as u32,
             device_series: (0, 0),
         };
-        let (metrics, refused) = VmMetrics::create(&config)?;
+        let (mut metrics, refused) = VmMetrics::create(&config)?;
+        for warning in metrics.writer().warnings() {
+            say(format_args!("warning: {warning}"));
+        }
         if let Some(refused) = refused {
             say(format_args!("warning: no metrics: {refused}"));
         }
