@@ -13,10 +13,16 @@ use crate::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use crate::terminal::RawMode;
 use crate::toy::{self, Finish, Toy};
 use clap::{Args, Parser};
+use nix::poll::{PollFd, PollFlags, poll};
+use std::fmt;
 use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// How long a message waits for standard error.
+const SAY_TIMEOUT_MS: u16 = 1000;
 
 /// Runs a guest on KVM and records every exit on a rondo bus.
 ///
@@ -161,9 +167,7 @@ impl Cli {
             let deadline = Deadline::new(Duration::from_secs(seconds), machine.end().clone())?;
             machine.subscribe(Box::new(deadline));
         }
-        if let Some(path) = &self.events {
-            machine.log_events(EventLog::open(path)?);
-        }
+        let log = self.events.as_deref().map(EventLog::open).transpose()?;
         let virtio = disks::attach(&mut machine, &self.disks)?;
         let memory = machine.vm().memory.clone();
         let linux = self.linux();
@@ -171,15 +175,19 @@ impl Cli {
             Some(linux) => linux.load(&memory, self.cpus, &virtio)?,
             None => self.toy.toy(!self.disks.is_empty()).load(&memory)?,
         };
+        // Only now: a start that the log has is followed by an end, unless the machine is killed.
+        if let Some(log) = log {
+            machine.log_events(log);
+        }
         // The toy guest reads nothing: Ctrl-C is for the VMM.
         let raw_mode = RawMode::enter(linux.is_none())?;
         let ended = machine.run(entry);
         drop(raw_mode);
         let ending = ended?;
         if linux.is_none() {
-            eprintln!("rondo-vmm: toy guest: {}", Toy::ledger(&memory)?);
+            say(format_args!("toy guest: {}", Toy::ledger(&memory)?));
         }
-        eprintln!("rondo-vmm: {ending}");
+        say(&ending);
         Ok(ending)
     }
 
@@ -209,11 +217,24 @@ impl Cli {
             disks: self.disks.len() as u32,
             device_series: (0, 0),
         };
-        let (metrics, refused) = VmMetrics::create(&config)?;
+        let (mut metrics, refused) = VmMetrics::create(&config)?;
+        for warning in metrics.writer().warnings() {
+            say(format_args!("warning: {warning}"));
+        }
         if let Some(refused) = refused {
-            eprintln!("rondo-vmm: warning: no metrics: {refused}");
+            say(format_args!("warning: no metrics: {refused}"));
         }
         Ok(metrics)
+    }
+}
+
+/// Says it on standard error, unless nobody takes it for a second: neither a pipe that is full nor one that is broken
+/// keeps a machine from its end.
+pub fn say(message: impl fmt::Display) {
+    let (line, stderr) = (format!("rondo-vmm: {message}\n"), io::stderr());
+    let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut descriptors, SAY_TIMEOUT_MS) == Ok(1) {
+        let _ = (&stderr).write_all(line.as_bytes());
     }
 }
 

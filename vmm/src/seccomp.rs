@@ -35,6 +35,7 @@ fn common() -> Vec<Allow> {
         // Without optimisation, the standard library makes sure of what it closes.
         Equal(libc::SYS_fcntl, 1, libc::F_GETFD as u64),
         Any(libc::SYS_futex),
+        Any(libc::SYS_gettid), // the message of a panic says whose it is
         Any(libc::SYS_madvise),
         Without(libc::SYS_mmap, 2, executable),
         Without(libc::SYS_mprotect, 2, executable),
@@ -91,6 +92,9 @@ pub fn event_loop() -> Result<BpfProgram, Error> {
         Any(libc::SYS_getpid),
         Equal(libc::SYS_ioctl, 1, libc::TCSETS),
         Equal(libc::SYS_ioctl, 1, libc::TCGETS),
+        Equal(libc::SYS_ioctl, 1, libc::TIOCGPGRP),
+        Any(libc::SYS_getpgrp),
+        Any(libc::SYS_poll),
         Any(libc::SYS_lseek),
         Any(libc::SYS_nanosleep),
         Any(libc::SYS_pread64),

@@ -22,9 +22,7 @@ impl RawMode {
     /// [`Error::System`].
     pub fn enter(keep_signals: bool) -> Result<Option<Self>, Error> {
         let stdin = std::io::stdin();
-        let foreground = nix::unistd::tcgetpgrp(&stdin);
-        // The kernel would stop a job in the background that sets the terminal's mode.
-        if !stdin.is_terminal() || foreground != Ok(nix::unistd::getpgrp()) {
+        if !stdin.is_terminal() || !is_in_foreground(&stdin) {
             return Ok(None);
         }
         let enter = || -> nix::Result<Self> {
@@ -48,6 +46,13 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        let _ = tcsetattr(self.stdin.as_fd(), SetArg::TCSANOW, &self.before);
+        if is_in_foreground(&self.stdin) {
+            let _ = tcsetattr(self.stdin.as_fd(), SetArg::TCSANOW, &self.before);
+        }
     }
+}
+
+/// In the background, the mode is another job's: the kernel would stop whoever sets it.
+fn is_in_foreground(terminal: &Stdin) -> bool {
+    nix::unistd::tcgetpgrp(terminal) == Ok(nix::unistd::getpgrp())
 }

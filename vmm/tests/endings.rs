@@ -87,6 +87,10 @@ fn files_that_are_no_guest_are_refused_by_name() {
     assert!(missing.contains("cannot read /no/such/vmlinuz"), "{missing}");
     let folder = said(directory.path(), "128");
     assert!(folder.contains("it is not a file"), "{folder}");
+    let pipe = directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let waiting = said(&pipe, "128");
+    assert!(waiting.contains("it is not a file"), "{waiting}");
     let text = directory.path().join("text");
     std::fs::write(&text, "not a kernel\n".repeat(1_000)).unwrap();
     let other = said(&text, "128");
@@ -245,4 +249,46 @@ fn the_terminal_is_given_back_as_it_was() {
         assert_ne!(modes[0], modes[1], "{end}: never raw");
         assert_eq!(modes[0], modes[2], "{end}");
     }
+}
+
+/// Somebody who reads the first line and goes, or a full disk: no reason to die of a message.
+#[test]
+fn a_standard_error_that_takes_nothing_does_not_change_the_end() {
+    if !has_kvm("a_standard_error_that_takes_nothing_does_not_change_the_end") {
+        return;
+    }
+    let bus = bus();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut vmm = vmm(bus.path(), &["--seconds", "1"]);
+    let status = vmm
+        .stdout(std::process::Stdio::null())
+        .stderr(full)
+        .status()
+        .unwrap();
+    assert_eq!(status.code(), Some(0), "{status}");
+}
+
+/// Started with `&` in a shell at which somebody goes on typing.
+#[test]
+fn a_job_in_the_background_is_not_stopped_by_what_is_typed() {
+    if !has_kvm("a_job_in_the_background_is_not_stopped_by_what_is_typed") {
+        return;
+    }
+    let bus = bus();
+    let vmm = format!("{:?}", vmm(bus.path(), &["--seconds", "2"]));
+    // A job that the keys stop never writes its line.
+    let script = format!("set -m; ({vmm}; echo ended with $?) & sleep 5; kill -9 %1 2>/dev/null; true");
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--command", &script, "/dev/null"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut keys = terminal.stdin.take().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    std::io::Write::write_all(&mut keys, b"ls\n").unwrap();
+    let output = terminal.wait_with_output().unwrap();
+    drop(keys);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("ended with 0"), "{said}");
 }

@@ -69,6 +69,7 @@ impl ConsoleInput {
                 }
             }
             Err(nix::errno::Errno::EINTR | nix::errno::Errno::EAGAIN) => {}
+            // Also EIO: the terminal belongs to another job, as it does to one that is started with `&`.
             Err(_) => return true,
         }
         false

@@ -12,6 +12,10 @@ use std::sync::Arc;
 /// What asks a process to end.
 const ENDING: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
 
+/// What would stop a machine in the background that looks at the terminal, or kill one whose guest writes to a file
+/// beyond `RLIMIT_FSIZE`. Blocked, the call fails instead.
+const NEVER: [Signal; 3] = [Signal::SIGTTIN, Signal::SIGTTOU, Signal::SIGXFSZ];
+
 /// Asks for the end when a signal comes.
 pub struct Signals {
     fd: SignalFd,
@@ -19,7 +23,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes these signals away from this thread and the threads that it starts from now on.
+    /// Takes the signals that end or stop a process away from this thread and the threads that it starts from now on.
     ///
     /// # Errors
     /// [`Error::System`].
@@ -27,6 +31,7 @@ impl Signals {
         let mask: SigSet = ENDING.into_iter().collect();
         let create = || -> nix::Result<SignalFd> {
             mask.thread_block()?;
+            NEVER.into_iter().collect::<SigSet>().thread_block()?;
             SignalFd::with_flags(&mask, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         };
         let fd = create().map_err(Error::system("take signals"))?;
