@@ -3,7 +3,7 @@
 use clap::Parser;
 use rondo_collector::cli::Cli;
 use rondo_collector::{Outcome, run};
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -12,7 +12,8 @@ fn main() -> ExitCode {
         Ok(Outcome::Found) => ExitCode::from(1),
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("rondo: {error:#}");
+            // `eprintln!` would panic if nobody takes it.
+            let _ = writeln!(io::stderr(), "rondo: {error:#}");
             ExitCode::from(2)
         }
     }

@@ -281,6 +281,24 @@ fn verify_is_silent_about_good_slabs_and_names_the_rule_that_others_break() {
     rondo(bus).args(["verify", "/nonexistent.slab"]).assert().code(2);
 }
 
+/// An error that nobody takes does not become another one.
+#[test]
+fn a_standard_error_that_takes_nothing_does_not_change_the_exit_code() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for (arguments, code) in [
+        (&["ls", "--bus", "/dev/null/none"][..], 2),
+        (&["demo", "--machines-as", "vmm", "--vmm", "/dev/null/none"], 2),
+    ] {
+        let mut rondo = std::process::Command::new(assert_cmd::cargo::cargo_bin!("rondo"));
+        let status = rondo
+            .args(arguments)
+            .stderr(full.try_clone().unwrap())
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}: {status}");
+    }
+}
+
 /// `rondo … | head -1` must neither panic nor complain.
 #[test]
 fn a_closed_pipe_ends_it_silently() {

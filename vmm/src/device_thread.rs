@@ -1,6 +1,6 @@
 //! Threads of devices: each does one device's work behind a filter of its own.
 
-use crate::ending::{EndRequest, Ending};
+use crate::ending::{AskOnPanic, EndRequest};
 use crate::error::Error;
 use crate::seccomp;
 use seccompiler::BpfProgram;
@@ -34,7 +34,7 @@ impl DeviceThreads {
         let mut spawned = Vec::new();
         for DeviceThread { name, work, wake } in threads {
             let (ready, is_ready) = mpsc::channel();
-            let (filter, on_panic) = (filter.clone(), AskOnPanic(end.clone(), name.clone()));
+            let (filter, on_panic) = (filter.clone(), AskOnPanic::new(end.clone(), name.clone()));
             let run = move || {
                 let _on_panic = on_panic;
                 let filtered = filter.map_or(Ok(()), |filter| seccomp::apply("device", &filter));
@@ -61,18 +61,6 @@ impl DeviceThreads {
             wake();
             // A panic has been reported where it happened.
             let _ = handle.join();
-        }
-    }
-}
-
-/// A machine does not go on without one of its devices.
-struct AskOnPanic(Arc<EndRequest>, String);
-
-impl Drop for AskOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0
-                .ask(Ending::Failed(format!("the thread of {} panicked", self.1)));
         }
     }
 }

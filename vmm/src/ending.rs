@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 /// Why a machine ended.
@@ -82,5 +82,27 @@ impl EndRequest {
     /// Becomes readable when the end is asked for.
     pub fn event(&self) -> &EventFd {
         &self.event
+    }
+}
+
+/// Asks for the end when its thread panics: a machine does not go on without one of its vCPUs or devices.
+pub(crate) struct AskOnPanic {
+    end: Arc<EndRequest>,
+    /// Whose thread it is.
+    whose: String,
+}
+
+impl AskOnPanic {
+    pub(crate) fn new(end: Arc<EndRequest>, whose: String) -> Self {
+        Self { end, whose }
+    }
+}
+
+impl Drop for AskOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let ending = format!("the thread of {} panicked", self.whose);
+            self.end.ask(Ending::Failed(ending));
+        }
     }
 }

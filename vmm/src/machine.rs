@@ -140,8 +140,8 @@ impl Machine {
         self.threads.push(thread);
     }
 
-    /// Runs the guest on this thread and one more for each vCPU and each device that has one, until it ends. The filter that is then on
-    /// this thread stays.
+    /// Runs the guest on this thread and one more for each vCPU and each device that has one, until it ends. The filter
+    /// that is then on this thread stays.
     ///
     /// # Errors
     /// See [`Error`]; what happens to a guest that runs is an [`Ending`].

@@ -1,9 +1,9 @@
 //! Time between two points of a vCPU's loop, for a few nanoseconds.
 //!
-//! A turn of the loop has two such points, and its exit may take no more than a microsecond. The processor's time stamp counter is
-//! read in a third of the time that CLOCK_MONOTONIC takes, and in much less where the guest's work has driven the
-//! kernel's clock page out of the caches. It is taken where the kernel takes it for its own clock (`tsc` is the
-//! clock source): so it runs at one speed, on all processors alike. Its speed is what KVM says. Elsewhere
+//! A turn of the loop has two such points, and its exit may take no more than a microsecond. The processor's time
+//! stamp counter is read in a third of the time that CLOCK_MONOTONIC takes, and in much less where the guest's work has
+//! driven the kernel's clock page out of the caches. It is taken where the kernel takes it for its own clock (`tsc` is
+//! the clock source): so it runs at one speed, on all processors alike. Its speed is what KVM says. Elsewhere
 //! CLOCK_MONOTONIC does.
 
 use crate::raw;

@@ -5,9 +5,8 @@ use nix::sys::termios::{LocalFlags, SetArg, Termios, cfmakeraw, tcgetattr, tcset
 use std::io::{IsTerminal, Stdin};
 use std::os::fd::AsFd;
 
-/// Keys go to the guest as they are typed. Dropping it gives the terminal back as it was: on every end that
-/// unwinds or returns. Nothing here helps against
-/// SIGKILL or the filters' kill; `stty sane` does, afterwards.
+/// Keys go to the guest as they are typed. Dropping it gives the terminal back as it was: on every end that unwinds or
+/// returns. Nothing here helps against SIGKILL or the filters' kill; `stty sane` does, afterwards.
 #[must_use = "raw mode ends when this is dropped"]
 pub struct RawMode {
     stdin: Stdin,

@@ -1,6 +1,6 @@
 //! The vCPUs' threads: started together, stopped together.
 
-use crate::ending::{EndRequest, Ending};
+use crate::ending::AskOnPanic;
 use crate::error::Error;
 use crate::seccomp;
 use crate::vcpu::Vcpu;
@@ -83,7 +83,7 @@ impl VcpuThreads {
 }
 
 fn run(vcpu: Vcpu, filter: Option<&BpfProgram>, ready: &mpsc::Sender<Ready>, started: &mpsc::Receiver<()>) {
-    let _on_panic = AskOnPanic(vcpu.end.clone(), vcpu.index);
+    let _on_panic = AskOnPanic::new(vcpu.end.clone(), format!("vCPU {}", vcpu.index));
     let schedstat = File::open("/proc/thread-self/schedstat").ok();
     let filtered = filter.map_or(Ok(()), |filter| seccomp::apply("vCPU", filter));
     if ready.send(filtered.map(|()| schedstat)).is_ok() && started.recv().is_ok() {
@@ -93,15 +93,3 @@ fn run(vcpu: Vcpu, filter: Option<&BpfProgram>, ready: &mpsc::Sender<Ready>, sta
 
 /// Being called is all that is wanted of it: the system call that it interrupts returns.
 extern "C" fn interrupt(_: c_int, _: *mut siginfo_t, _: *mut c_void) {}
-
-/// A machine does not go on without one of its vCPUs.
-struct AskOnPanic(Arc<EndRequest>, u32);
-
-impl Drop for AskOnPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let ending = Ending::Failed(format!("the thread of vCPU {} panicked", self.1));
-            self.0.ask(ending);
-        }
-    }
-}

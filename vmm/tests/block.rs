@@ -240,7 +240,7 @@ fn a_second_machine_does_not_get_a_disk_that_is_written_to() {
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8(second.stderr).unwrap();
     assert!(
-        said.contains("in use by another machine") && said.contains(path),
+        said.contains("is in use, by another machine") && said.contains(path),
         "{said}"
     );
     // The lock goes with the process, however that ends.

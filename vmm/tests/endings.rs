@@ -30,6 +30,20 @@ fn a_signal_ends_the_machine_cleanly() {
 }
 
 /// The message is all that a person has to go by.
+/// As `nohup` has it, whose user has gone.
+#[test]
+fn a_signal_that_is_ignored_from_the_start_ends_nothing() {
+    if !has_kvm("a_signal_that_is_ignored_from_the_start_ends_nothing") {
+        return;
+    }
+    let bus = bus();
+    let vmm = format!("{:?}", vmm(bus.path(), &["--seconds", "2"]));
+    let script = format!("trap '' HUP; {vmm} & sleep 1; kill -HUP $!; wait $!");
+    let output = Command::new("bash").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("the time is up"), "{said}");
+}
+
 #[test]
 fn what_a_person_got_wrong_is_said_with_what_to_do() {
     let bus = bus();
@@ -276,8 +290,13 @@ fn a_job_in_the_background_is_not_stopped_by_what_is_typed() {
     }
     let bus = bus();
     let vmm = format!("{:?}", vmm(bus.path(), &["--seconds", "2"]));
-    // A job that the keys stop never writes its line.
-    let script = format!("set -m; ({vmm}; echo ended with $?) & sleep 5; kill -9 %1 2>/dev/null; true");
+    // A job that the keys stop never writes its line; half a minute is enough for any other.
+    let ended = bus.path().join("ended");
+    let ended = ended.display();
+    let script = format!(
+        "set -m; ({vmm}; echo ended with $? >{ended}) & \
+         for look in $(seq 60); do [ -s {ended} ] && break; sleep 0.5; done; cat {ended}; kill -9 %1 2>/dev/null; true"
+    );
     let mut terminal = Command::new("script")
         .args(["--quiet", "--return", "--command", &script, "/dev/null"])
         .stdin(std::process::Stdio::piped())

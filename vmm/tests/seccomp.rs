@@ -8,10 +8,10 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 use rondo_vmm::devices::MmioDevice;
 use rondo_vmm::metrics::{MetricsConfig, MetricsSet, VmMetrics};
 use rondo_vmm::toy::Toy;
-use rondo_vmm::{DeviceThread, Machine, MachineConfig, layout};
+use rondo_vmm::{DeviceThread, Machine, MachineConfig, cli, layout};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
 const MODE_FILTER: &str = "Seccomp:\t2";
@@ -46,23 +46,25 @@ fn every_thread_has_a_filter_and_recording_goes_on() {
     assert!(after.view.now_ns - after.view.ticked_ns < 2 * SECOND);
 }
 
-/// A device that does on its vCPU's thread what an intruder would: opens a file.
-struct Intruder(PathBuf);
+type Act = Box<dyn FnMut() + Send>;
+
+/// A device that does on its vCPU's thread what an intruder would: opens a file. Or it panics.
+struct Intruder(Act);
 
 impl MmioDevice for Intruder {
     fn read(&mut self, _: u64, _: &mut [u8]) {}
 
     fn write(&mut self, _: u64, _: &[u8]) {
-        let _ = std::fs::File::open(&self.0);
+        (self.0)();
     }
 }
 
 /// A subscriber that does so on the event loop's thread.
-struct LoopIntruder(EventFd, PathBuf);
+struct LoopIntruder(EventFd, Act);
 
 impl MutEventSubscriber for LoopIntruder {
     fn process(&mut self, _: Events, _: &mut EventOps<'_>) {
-        let _ = std::fs::File::open(&self.1);
+        (self.1)();
         std::process::exit(3);
     }
 
@@ -93,21 +95,25 @@ fn child_with_an_intruder() {
         seccomp,
     };
     let mut machine = Machine::new(machine, metrics, Box::new(std::io::sink())).unwrap();
-    let file = PathBuf::from("/proc/self/status");
+    let mut act: Act = match std::env::var("VMM_TEST_ACT").unwrap().as_str() {
+        "open" => Box::new(|| drop(std::fs::File::open("/proc/self/status"))),
+        _ => Box::new(|| panic!("out of order")),
+    };
+    cli::say_panics();
     match std::env::var("VMM_TEST_THREAD").unwrap().as_str() {
         "vcpu" => {
             let range = layout::VIRTIO_BLOCK..layout::VIRTIO_BLOCK + layout::VIRTIO_SIZE;
-            machine.attach(range, Box::new(Intruder(file))).unwrap();
+            machine.attach(range, Box::new(Intruder(act))).unwrap();
         }
         "device" => machine.add_thread(DeviceThread {
             name: "vda".into(),
             work: Box::new(move || {
-                let _ = std::fs::File::open(&file);
+                act();
                 std::process::exit(3);
             }),
             wake: Box::new(|| ()),
         }),
-        _ => machine.subscribe(Box::new(LoopIntruder(EventFd::new(EFD_NONBLOCK).unwrap(), file))),
+        _ => machine.subscribe(Box::new(LoopIntruder(EventFd::new(EFD_NONBLOCK).unwrap(), act))),
     }
     let toy = Toy {
         rounds: Some(1),
@@ -117,19 +123,21 @@ fn child_with_an_intruder() {
         ..Toy::default()
     };
     let entry = toy.load(&machine.vm().memory).unwrap();
-    machine.run(entry).unwrap();
-    std::process::exit(3);
+    let ending = machine.run(entry).unwrap();
+    cli::say(&ending);
+    std::process::exit(3 + i32::from(ending.exit_code()));
 }
 
-fn intrude(bus: &Path, thread: &str, seccomp: &str) -> std::process::ExitStatus {
+fn intrude(bus: &Path, act: &str, thread: &str, seccomp: &str) -> Output {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child_with_an_intruder", "--ignored", "--nocapture"])
         .env("VMM_TEST_BUS", bus)
+        .env("VMM_TEST_ACT", act)
+        .env("RUST_BACKTRACE", "1")
         .env("VMM_TEST_THREAD", thread)
         .env("VMM_TEST_SECCOMP", seccomp)
         .output()
         .unwrap()
-        .status
 }
 
 /// Not the thread but the process: a VMM that was broken into must not live on.
@@ -140,7 +148,7 @@ fn a_call_that_is_not_allowed_kills_the_vmm() {
     }
     for thread in ["vcpu", "device", "event loop"] {
         let bus = bus();
-        let status = intrude(bus.path(), thread, "on");
+        let status = intrude(bus.path(), "open", thread, "on").status;
         assert_eq!(status.signal(), Some(nix::libc::SIGSYS), "{thread}: {status}");
         let recorded = Recorded::read(bus.path());
         if thread == "vcpu" {
@@ -161,6 +169,34 @@ fn without_filters_the_same_calls_are_harmless() {
     }
     for thread in ["vcpu", "device", "event loop"] {
         let bus = bus();
-        assert_eq!(intrude(bus.path(), thread, "off").code(), Some(3), "{thread}");
+        assert_eq!(
+            intrude(bus.path(), "open", thread, "off").status.code(),
+            Some(3),
+            "{thread}"
+        );
+    }
+}
+
+/// Whatever RUST_BACKTRACE is: a backtrace would open files.
+#[test]
+fn a_panic_under_the_filters_is_said_and_ends_the_machine() {
+    if !has_kvm("a_panic_under_the_filters_is_said_and_ends_the_machine") {
+        return;
+    }
+    for (thread, whose) in [("vcpu", "vCPU 0"), ("device", "vda")] {
+        let bus = bus();
+        let output = intrude(bus.path(), "panic", thread, "on");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(
+            output.status.code(),
+            Some(4),
+            "{thread}: {}: {said}",
+            output.status
+        );
+        assert!(said.contains("out of order"), "{said}");
+        assert!(
+            said.contains(&format!("the thread of {whose} panicked")),
+            "{said}"
+        );
     }
 }

@@ -20,6 +20,7 @@ mod stock;
 
 use crate::commands::Outcome;
 use crate::commands::cli::{Export, ExportFormat};
+use crate::commands::output::say;
 use crate::commands::target;
 use crate::export::Naming;
 use crate::show;
@@ -59,12 +60,14 @@ pub(crate) fn run(args: &Export) -> anyhow::Result<Outcome> {
         left.save(path)?;
     }
     for warning in &stock.warnings {
-        eprintln!("rondo: {}", show::printable(warning));
+        say!("rondo: {}", show::printable(warning));
     }
     if !args.quiet {
-        eprintln!(
+        say!(
             "rondo: {} samples of {} series with {} names",
-            counts.samples, counts.series, counts.families
+            counts.samples,
+            counts.series,
+            counts.families
         );
     }
     // Nothing new is what a cursor is for.

@@ -12,6 +12,7 @@ use crate::collect::lock::{Holder, holder};
 use crate::collect::settings::DEFAULT_KEEP;
 use crate::commands::Outcome;
 use crate::commands::cli::{Format, Gc};
+use crate::commands::output::say;
 use crate::commands::output::{Grid, Side, stdout, write_json};
 use crate::show;
 use crate::span::Span;
@@ -60,11 +61,11 @@ pub(crate) fn run(args: &Gc) -> anyhow::Result<Outcome> {
     let bus = &args.bus.bus;
     let found = candidate::find(bus, args.bus.slab_max << 20)?;
     for error in &found.unreadable {
-        eprintln!("rondo: left alone: {}", show::printable(&error.to_string()));
+        say!("rondo: left alone: {}", show::printable(&error.to_string()));
     }
     if found.unreadable_count > found.unreadable.len() {
         let more = found.unreadable_count - found.unreadable.len();
-        eprintln!("rondo: and {more} more that are left alone");
+        say!("rondo: and {more} more that are left alone");
     }
     let has_collector = holder(bus) != Holder::Nobody;
     let space = Space::of(bus)?;
@@ -96,7 +97,7 @@ pub(crate) fn run(args: &Gc) -> anyhow::Result<Outcome> {
     for (candidate, verdict) in plan::judge(found.candidates, &rules) {
         let removed = args.remove && verdict == Verdict::Take && {
             remove(&candidate, args.bus.slab_max << 20).unwrap_or_else(|error| {
-                eprintln!("rondo: {:#}", anyhow::Error::new(error));
+                say!("rondo: {:#}", anyhow::Error::new(error));
                 failed_count += 1;
                 false
             })

@@ -2,6 +2,7 @@
 
 use crate::commands::Outcome;
 use crate::commands::cli::{Format, Ls};
+use crate::commands::output::say;
 use crate::commands::output::{Grid, Side, stdout, write_json};
 use crate::commands::target::limits;
 use crate::show;
@@ -62,10 +63,10 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<Outcome> {
         reason: refused.error.to_string(),
     }));
     for refused in &refused {
-        eprintln!("rondo: {}", show::printable(&refused.reason));
+        say!("rondo: {}", show::printable(&refused.reason));
     }
     if refused_count > refused.len() {
-        eprintln!(
+        say!(
             "rondo: and {} more that are refused",
             refused_count - refused.len()
         );

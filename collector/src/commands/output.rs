@@ -8,6 +8,15 @@ pub(crate) fn stdout() -> BufWriter<StdoutLock<'static>> {
     BufWriter::new(io::stdout().lock())
 }
 
+/// Says a line on standard error. That nobody takes it is no reason to fail; `eprintln!` would panic.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($line)*);
+    }};
+}
+pub(crate) use say;
+
 /// A table without lines: what `grep`, `awk` and eyes can work with.
 pub(crate) struct Grid {
     table: Table,

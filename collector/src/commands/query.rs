@@ -14,6 +14,7 @@ pub(crate) use remote::Remote;
 use crate::commands::Outcome;
 use crate::commands::cli::{Format, Query, Selection};
 use crate::commands::json;
+use crate::commands::output::say;
 use crate::commands::output::{stdout, write_json as write_value};
 use crate::query::{
     AnswerJson, Explanation, Limits, LiveSlab, Params, Plan, QueryError, Request, SeriesJson, StoredRuns,
@@ -129,7 +130,7 @@ fn local<S: StoredRuns + ?Sized>(
 
 pub(super) fn warn(warnings: &[impl AsRef<str>]) {
     for warning in warnings {
-        eprintln!("rondo: {}", show::printable(warning.as_ref()));
+        say!("rondo: {}", show::printable(warning.as_ref()));
     }
 }
 
@@ -140,7 +141,7 @@ fn hint(explanation: &Explanation, selection: &Selection) {
         0 => format!("`rondo explain {} '{{}}'` shows all series", selection.target),
         _ => "`rondo explain` shows what there is; try --range all".to_owned(),
     };
-    eprintln!("rondo: {}; {next}", show::printable(reason));
+    say!("rondo: {}; {next}", show::printable(reason));
 }
 
 /// A slab alone is printed as `spec/json.md` says.
@@ -170,7 +171,7 @@ fn slab_json(slab: &Slab, params: &Params) -> anyhow::Result<Outcome> {
     write_value(&mut out, &json::read(slab, &view, series.iter().copied(), range)?)?;
     if series.is_empty() {
         let count = slab.series().len();
-        eprintln!("rondo: no series matches; `rondo info` shows the {count} that are there");
+        say!("rondo: no series matches; `rondo info` shows the {count} that are there");
         return Ok(Outcome::Found);
     }
     Ok(Outcome::Done)
@@ -230,7 +231,7 @@ fn remote_query(remote: &Remote, params: &Params, selection: &Selection) -> anyh
     warn(print::why_no_quantiles(&answer).as_slice());
     let count = print::point_count(&answer);
     if count == 0 {
-        eprintln!("rondo: nothing was found; `rondo explain` with the same arguments says why");
+        say!("rondo: nothing was found; `rondo explain` with the same arguments says why");
     }
     Ok(count)
 }
@@ -273,7 +274,7 @@ fn run_follow(place: Place, mut params: Params, selection: &Selection) -> anyhow
                 let none: &[crate::store::Run] = &[];
                 let answer = Plan::new(&live, none, request.clone())?.answer();
                 if is_last {
-                    eprintln!("rondo: {} has ended", slab.identity().instance);
+                    say!("rondo: {} has ended", slab.identity().instance);
                 }
                 Ok(Look {
                     answer: AnswerJson::new(&request, &answer),

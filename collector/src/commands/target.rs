@@ -5,6 +5,7 @@
 //! before older; the choice is explained on standard error.
 
 use crate::commands::cli::BusArgs;
+use crate::commands::output::say;
 use crate::show;
 use anyhow::{Context, bail};
 use rondo_reader::{Bus, Error, Limits, Liveness, Slab};
@@ -110,7 +111,7 @@ fn find(instance: &str, schema: Option<&str>, args: &BusArgs) -> anyhow::Result<
         .count();
     if others > 1 {
         let (chosen, all) = (describe(&found[position]), list());
-        eprintln!("rondo: {instance} has {all}; this is {chosen} (choose with INSTANCE/SCHEMA, or by path)");
+        say!("rondo: {instance} has {all}; this is {chosen} (choose with INSTANCE/SCHEMA, or by path)");
     }
     Ok(found.swap_remove(position).1)
 }

@@ -2,6 +2,7 @@
 
 use crate::commands::Outcome;
 use crate::commands::cli::{Format, Verify};
+use crate::commands::output::say;
 use crate::commands::output::{stdout, write_json};
 use crate::commands::target::{Target, limits};
 use crate::show;
@@ -32,12 +33,12 @@ pub(crate) fn run(args: &Verify) -> anyhow::Result<Outcome> {
         match audit(&path, &limits, is_on_bus) {
             Ok(audit) => {
                 if let Some(minor) = audit.newer_minor {
-                    eprintln!(
+                    say!(
                         "rondo: {file}: format 1.{minor} is newer than this reader; reserved and access are not checked"
                     );
                 }
                 if audit.omitted_count > 0 {
-                    eprintln!(
+                    say!(
                         "rondo: {file}: {} more findings are left out",
                         audit.omitted_count
                     );
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &Verify) -> anyhow::Result<Outcome> {
                 }));
             }
             Err(error) => {
-                eprintln!("rondo: {}", show::printable(&error.to_string()));
+                say!("rondo: {}", show::printable(&error.to_string()));
                 errors += 1;
             }
         }

@@ -28,7 +28,9 @@ impl Signals {
     /// # Errors
     /// [`Error::System`].
     pub fn new(end: Arc<EndRequest>) -> Result<Self, Error> {
-        let mask: SigSet = ENDING.into_iter().collect();
+        let ignored = ignored(&std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+        let is_heard = |signal: &Signal| ignored >> (*signal as u32 - 1) & 1 == 0;
+        let mask: SigSet = ENDING.into_iter().filter(is_heard).collect();
         let create = || -> nix::Result<SignalFd> {
             mask.thread_block()?;
             NEVER.into_iter().collect::<SigSet>().thread_block()?;
@@ -37,6 +39,13 @@ impl Signals {
         let fd = create().map_err(Error::system("take signals"))?;
         Ok(Self { fd, end })
     }
+}
+
+/// Signals that whoever started the VMM has it ignore, as `nohup` does: bit n - 1 is signal n. A signalfd would read them all the same.
+fn ignored(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 impl MutEventSubscriber for Signals {

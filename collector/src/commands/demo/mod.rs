@@ -20,6 +20,7 @@ mod watched;
 
 use crate::collect::signals::Orders;
 use crate::commands::cli::{Demo, Format};
+use crate::commands::output::say;
 use crate::commands::{Outcome, output};
 use anyhow::{Context, bail};
 use collector::Collector;
@@ -41,7 +42,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub fn command(args: &Demo) -> anyhow::Result<Outcome> {
     let orders = Orders::from_signals().context("cannot handle signals")?;
     let kind = Kind::choose(args)?;
-    eprintln!("{}", kind.in_words());
+    say!("{}", kind.in_words());
     let places = Places::make(args.bus.as_deref(), args.store.as_deref())?;
     let report = run(args, &kind, &places, &orders)?;
     // The machines' disks.
@@ -69,7 +70,7 @@ fn run(args: &Demo, kind: &Kind, places: &Places, orders: &Orders) -> anyhow::Re
     let budget_bytes = places.budget_bytes(args.machines, args.seconds)?;
     let mut collector = Collector::start(places, budget_bytes, orders)?;
     if let Some(address) = collector.address() {
-        eprintln!("while the machines live: curl http://{address}/metrics/machines");
+        say!("while the machines live: curl http://{address}/metrics/machines");
     }
     // Declared after the collector, so that on an error the machines end first.
     let mut fleet = Fleet::start(kind, places.bus(), args.machines, args.seconds)?;
@@ -81,7 +82,7 @@ fn run(args: &Demo, kind: &Kind, places: &Places, orders: &Orders) -> anyhow::Re
             bar.set_message(format!("killed {instance}"));
         }
         for line in fleet.take_console() {
-            bar.suspend(|| eprintln!("{line}"));
+            bar.suspend(|| say!("{line}"));
         }
         bar.set_position(fleet.tick_count().min(args.seconds));
     }
@@ -91,7 +92,7 @@ fn run(args: &Demo, kind: &Kind, places: &Places, orders: &Orders) -> anyhow::Re
     let left = collector.wait_for_removal(slabs, orders)?;
     bar.set_message("the collector ends");
     for line in collector.finish()? {
-        bar.suspend(|| eprintln!("rondo collect: {line}"));
+        bar.suspend(|| say!("rondo collect: {line}"));
     }
     bar.finish_and_clear();
     Report::read(kind.name(), places.store(), &witnesses, &left)

@@ -71,7 +71,7 @@ pub enum DiskError {
     Empty(PathBuf),
     /// Two machines that write to one disk destroy it.
     #[error(
-        "the disk {0} is in use by another machine; end that one, give this one a copy, or share it as {0},ro with both"
+        "the disk {0} is in use, by another machine or as another disk of this one; end that one, give this one a copy, or share it as {0},ro with both"
     )]
     InUse(PathBuf),
     /// Something else.

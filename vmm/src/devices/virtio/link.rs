@@ -1,8 +1,8 @@
 //! What a device's transport and its thread share.
 //!
-//! The queue is behind a lock that the thread takes for one request at a time. A reset takes the queue away, so it
-//! waits for at most one piece of one request, and when the guest sees that the reset is done nothing of the device touches
-//! its memory any more.
+//! The queue is behind a lock that the thread takes for one request at a time. A reset takes the queue away, so it waits for
+//! at most one piece of one request, or one flush of the file; when the guest sees that the reset is done, nothing of the
+//! device touches its memory any more.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
