@@ -2,7 +2,7 @@
 //!
 //! A worker thread runs phases of computing, writing to disk and sleeping, and times what it does
 //! into histograms through handles of its own. The main thread ticks, and records at each tick what
-//! the kernel says about the process. What it says of itself ([`Event`]) is its parent's only knowledge
+//! the kernel says about the process. What it says of itself (`Event`) is its parent's only knowledge
 //! of what has to be in the slab afterwards.
 
 use super::event::Event;

@@ -1,7 +1,7 @@
 //! `rondo demo`: machines record themselves, one is killed, and all is read back when they and their slabs are gone.
 //!
-//! The demo is a small host, each part of it a process: the [`fleet`] of machines, which are VMs or processes ([`kind`]) and
-//! say when they ticked ([`event`]), and the [`collector`], which stores what they record. The demo itself only starts them, waits,
+//! The demo is a small host, each part of it a process: the `fleet` of machines, which are VMs or processes (`kind`) and
+//! say when they ticked (`event`), and the `collector`, which stores what they record. The demo itself only starts them, waits,
 //! ends the collector, and then reads the store ([`report`]). Where all that is, `places` says. Nothing outlives the demo but
 //! what the user wants to keep.
 
