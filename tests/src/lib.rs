@@ -12,6 +12,7 @@
 //! | [`gate`] | a way to a server that may be shut |
 //! | [`json`] | comparing and printing what they print |
 //! | [`killing`] | machines that come and go while their collector is killed |
+//! | [`marked`] | the part of a page that a benchmark writes |
 //! | [`pages`] | the documentation: blocks, links, headings |
 //! | [`push`] | what tests of remote write push |
 //! | [`random`] | numbers by chance that can be had again |
@@ -43,6 +44,7 @@ pub mod gate;
 pub mod json;
 pub mod killing;
 mod later;
+pub mod marked;
 pub mod pages;
 pub mod push;
 pub mod random;
