@@ -112,42 +112,65 @@ test-guest-kernel: ## Compile a minimal kernel for guests and boot it as `make t
 	$(call install,$(NEEDS_TEST))
 	$(CARGO) test --locked -p rondo-vmm --test linux -- --ignored --nocapture a_kernel_without_modules
 
+# Figures of benchmarks stand in this page, each between the markers of its name.
+PAGE := docs/benchmarks.md
+BENCH_PAGE := target/release/bench-page --into $(PAGE)
+# In turn: two at once would measure each other.
+BENCHES := bench-record bench-calls bench-instructions bench-reader bench-vmm bench-collector bench-remote-write bench-host bench-ephemeral
+
 .PHONY: bench
-bench: ## Benchmark A: a record against its peers (about 5 min, builds them all)
-	$(call install,cc=gcc valgrind=valgrind)
-	$(CARGO) run --release --quiet -p rondo-benches
+bench: ## Every benchmark below in turn, and their figures into docs/benchmarks.md (about 80 min)
+	@for benchmark in $(BENCHES); do echo "$$benchmark:"; $(MAKE) --no-print-directory $$benchmark || exit 1; done
+
+.PHONY: bench-record
+bench-record: ## Benchmark A: a record against its peers (about 1 min, and 5 to build them all)
+	$(call install,cc=gcc)
+	$(CARGO) run --locked --release --quiet -p rondo-benches -- --page $(PAGE)
+
+.PHONY: bench-page
+bench-page:
+	$(call install,cc=gcc)
+	$(CARGO) build --locked --release --quiet -p rondo-host --bin bench-page
+
+.PHONY: bench-calls
+bench-calls: bench-page ## Single calls of a record by the clock that everyone has, 10 million (under 1 min)
+	$(CARGO) build --locked --release --quiet -p rondo-collector
+	$(BENCH_PAGE) --name calls -- target/release/rondo bench
+
+.PHONY: bench-instructions
+bench-instructions: bench-page ## Instructions and cache lines of hot loops, rondo's and its peers' (about 3 min)
+	$(call install,valgrind=valgrind)
+	$(BENCH_PAGE) --name instructions --markdown -- tests/benches/instructions.sh --table
+
+.PHONY: bench-reader
+bench-reader: bench-page ## Memory and time that attached slabs cost a reader, 10,000 machines (under 1 min)
+	$(CARGO) test --locked --release --quiet -p rondo-reader --test footprint --no-run
+	RONDO_FOOTPRINT_SLABS=10000 $(BENCH_PAGE) --name reader -- $(CARGO) test --locked --release -p rondo-reader --test footprint -- --nocapture a_series_costs
+
+.PHONY: bench-vmm
+bench-vmm: bench-page ## What recording costs an exit of a vCPU, against the target of 2 % (about 1 min, needs /dev/kvm)
+	$(call install,valgrind=valgrind)
+	$(CARGO) bench --locked --quiet -p rondo-vmm --bench exits --no-run
+	$(BENCH_PAGE) --name vmm -- $(CARGO) bench --locked --quiet -p rondo-vmm --bench exits
+
+.PHONY: bench-collector
+bench-collector: bench-page ## The collector at 100 and 10,000 machines, full store (about 20 min, 4.3 GB of /dev/shm, 2 GiB of disk)
+	$(CARGO) build --locked --release --quiet -p rondo-collector
+	$(BENCH_PAGE) --name collector -- target/release/rondo bench --collector --machines 100,10000 --seconds 400 --full-store
+
+.PHONY: bench-remote-write
+bench-remote-write: bench-page ## Remote write: a backlog of 50 minutes, and 100 and 10,000 machines (about 6 min, 4.3 GB of /dev/shm)
+	$(CARGO) build --locked --release --quiet -p rondo-collector
+	$(BENCH_PAGE) --name remote-write -- target/release/rondo bench --remote-write --machines 100,10000
 
 .PHONY: bench-host
 bench-host: ## Benchmark B: rondo beside Prometheus with exporters, 10 to 100 machines (about 25 min; BENCH_HOST='--rounds 3')
 	$(call install,$(NEEDS_BENCH_HOST))
 	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-host
-	target/release/bench-host --page docs/benchmarks.md --plot docs/images/benchmark-host.svg $(BENCH_HOST)
+	target/release/bench-host --page $(PAGE) --plot docs/images/benchmark-host.svg $(BENCH_HOST)
 
 .PHONY: bench-ephemeral
 bench-ephemeral: ## Benchmark C: 800 machines of 5 to 45 s, rondo beside scrapes (about 10 min; BENCH_EPHEMERAL='--seed 2')
 	$(call install,$(NEEDS_BENCH_EPHEMERAL))
 	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm -p rondo-host
-	target/release/bench-ephemeral --page docs/benchmarks.md --plot docs/images/benchmark-ephemeral.svg $(BENCH_EPHEMERAL)
-
-.PHONY: bench-instructions
-bench-instructions: ## Instructions and cache lines of rondo's hot loops (under 1 min)
-	$(call install,cc=gcc valgrind=valgrind)
-	tests/benches/instructions.sh
-	tests/benches/instructions.sh --lines
-
-.PHONY: bench-collector
-bench-collector: ## The collector at 100 and 10,000 machines, full store (about 20 min, 4.3 GB of /dev/shm, 2 GiB of disk)
-	$(call install,cc=gcc)
-	$(CARGO) build --locked --release --quiet -p rondo-collector
-	target/release/rondo bench --collector --machines 100,10000 --seconds 400 --full-store
-
-.PHONY: bench-remote-write
-bench-remote-write: ## Remote write: a backlog of 50 minutes, and 100 and 10,000 machines (about 6 min, 4.3 GB of /dev/shm)
-	$(call install,cc=gcc)
-	$(CARGO) build --locked --release --quiet -p rondo-collector
-	target/release/rondo bench --remote-write --machines 100,10000
-
-.PHONY: bench-vmm
-bench-vmm: ## What recording costs an exit of a vCPU, against the target of 2 % (under 1 min, needs /dev/kvm)
-	$(call install,cc=gcc valgrind=valgrind)
-	$(CARGO) bench --locked --quiet -p rondo-vmm --bench exits
+	target/release/bench-ephemeral --page $(PAGE) --plot docs/images/benchmark-ephemeral.svg $(BENCH_EPHEMERAL)

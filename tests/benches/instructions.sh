@@ -7,6 +7,7 @@
 #   instructions.sh --write    writes instructions.txt anew: ceilings are a tenth above the counts
 #   instructions.sh --lines    prints the cache lines that one call touches
 #   instructions.sh --peers    counts the peers' loops too (builds them all)
+#   instructions.sh --table    counts of all loops and lines of rondo's as a table in Markdown
 #
 # A count is the difference of two runs, divided by the difference of their iterations, so what sets
 # the loop up falls out. Valgrind has no vDSO: what a coarse clock costs inside of it is not counted.
@@ -21,10 +22,21 @@ target=${CARGO_TARGET_DIR:-target}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT INT TERM
 
+if [ "$mode" = --table ]; then
+    "$here/instructions.sh" --peers >"$work/counts"
+    "$here/instructions.sh" --lines >"$work/lines"
+    echo "| loop | instructions a call | lines touched |"
+    echo "|---|---|---|"
+    awk 'NR == FNR { lines[$1] = $2; next } { printf "| %s | %s | %s |\n", $1, $2, lines[$1] }' \
+        "$work/lines" "$work/counts" | sort -t '|' -n -k 3
+    exit
+fi
+
 if [ "$mode" = --peers ]; then
     $CARGO build --release --quiet --locked -p rondo-benches
     loops=$target/release/rondo-benches
-    names=$("$loops" --list | grep -v -x -e write -e statsd)
+    # Not the kernel's work, nor what measures a clock while it sets itself up, for a time that differs from run to run.
+    names=$("$loops" --list | grep -v -x -e write -e statsd -e 'metrics-.*')
     command="$loops --count NAME --iterations COUNT"
 else
     $CARGO build --release --quiet --locked -p rondo-benches --no-default-features --bin hot-loops

@@ -12,7 +12,9 @@
 //! | [`gate`] | a way to a server that may be shut |
 //! | [`json`] | comparing and printing what they print |
 //! | [`killing`] | machines that come and go while their collector is killed |
+//! | [`marked`] | the part of a page that a benchmark writes |
 //! | [`pages`] | the documentation: blocks, links, headings |
+//! | [`promises`] | the table of promises |
 //! | [`push`] | what tests of remote write push |
 //! | [`random`] | numbers by chance that can be had again |
 //! | [`receiver`] | a server that takes remote write, checks every rule, and misbehaves on demand |
@@ -23,6 +25,7 @@
 //! | [`scene`] | a machine that behaves beside one that does not |
 //! | [`store`] | the golden store of `spec/vectors/store`, made anew |
 //! | [`skip`] | saying that a test cannot run here |
+//! | [`thirty`] | the machine that S3 is about |
 //! | [`toy`] | a VMM with the toy guest, and what that says it did |
 //! | [`wait`] | waiting for what comes |
 //!
@@ -43,7 +46,9 @@ pub mod gate;
 pub mod json;
 pub mod killing;
 mod later;
+pub mod marked;
 pub mod pages;
+pub mod promises;
 pub mod push;
 pub mod random;
 pub mod raw;
@@ -55,6 +60,7 @@ pub mod servers;
 pub mod simulation;
 pub mod skip;
 pub mod store;
+pub mod thirty;
 pub mod toy;
 pub mod vectors;
 pub mod wait;

@@ -1,6 +1,6 @@
 //! Each promise of `docs/promises.md` is held by something that exists: a test that runs, a file, a make target, a command.
 //!
-//! What stands in back quotes in the last column of its table is looked up, by what it looks like:
+//! What stands in back quotes in the third column of its table is looked up, by what it looks like:
 //!
 //! | looks like | has to be |
 //! |---|---|
@@ -13,17 +13,10 @@
 
 use clap::CommandFactory;
 use rondo_collector::cli::Cli;
+use rondo_tests::foreign::root;
+use rondo_tests::promises::{Promise, promises, quoted};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
-}
-
-/// The texts in back quotes.
-fn quoted(text: &str) -> impl Iterator<Item = &str> {
-    text.split('`').skip(1).step_by(2)
-}
 
 fn is_path(text: &str) -> bool {
     let is_file = Path::new(text).extension().is_some();
@@ -127,11 +120,18 @@ impl Check {
 fn wrong(page: &str) -> Vec<String> {
     let mut numbers = HashSet::new();
     let mut all = Vec::new();
-    for row in page.lines().filter(|line| line.starts_with('|')).skip(2) {
-        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
-        let &[number, promise, held_by] = &cells[..] else {
-            all.push(format!("not three columns: {row}"));
-            continue;
+    for row in promises(page) {
+        let Promise {
+            number,
+            promise,
+            held_by,
+            ..
+        } = match row {
+            Ok(row) => row,
+            Err(wrong) => {
+                all.push(wrong);
+                continue;
+            }
         };
         let mut check = Check::default();
         // The acceptance criteria S1 to S6 have several rows each.
@@ -164,10 +164,7 @@ fn wrong(page: &str) -> Vec<String> {
 #[test]
 fn every_promise_is_held_by_what_exists() {
     let page = std::fs::read_to_string(root().join("docs/promises.md")).unwrap();
-    let promises = page
-        .lines()
-        .filter(|line| line.starts_with("| P") || line.starts_with("| S"));
-    assert!(promises.count() > 30, "the table is not where it was");
+    assert!(promises(&page).count() > 30, "the table is not where it was");
     let wrong = wrong(&page);
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
@@ -175,7 +172,9 @@ fn every_promise_is_held_by_what_exists() {
 /// Or the test above would show nothing.
 #[test]
 fn a_promise_that_nothing_holds_is_found() {
-    let page = |held_by: &str| format!("| | promise | held by |\n|---|---|---|\n| P1 | a | {held_by} |\n");
+    let page = |held_by: &str| {
+        format!("| | promise | held by | last figure |\n|---|---|---|---|\n| P1 | a | {held_by} | |\n")
+    };
     for right in [
         "`make demo`",
         "`rondo bench --machines 3`",
@@ -205,9 +204,9 @@ fn a_promise_that_nothing_holds_is_found() {
         ("`wait_until` in `tests/src/wait.rs`", "no test"),
         ("`exits_are_counted_exactly_by_reason`", "no test"),
         ("our word", "nothing holds it"),
-        ("`make demo` | and more", "not three columns"),
+        ("`make demo` | and more", "not four columns"),
         (
-            "`make demo` |\n| P1 | b | `make demo`",
+            "`make demo` | |\n| P1 | b | `make demo`",
             "two promises are called P1",
         ),
     ] {

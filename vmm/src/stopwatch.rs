@@ -51,6 +51,11 @@ impl Stopwatch {
         this
     }
 
+    /// Whether it reads the time stamp counter, not CLOCK_MONOTONIC.
+    pub fn reads_counter(&self) -> bool {
+        matches!(self.source, Source::Counter { .. })
+    }
+
     // rondo: begin
 
     /// Ends a lap, and begins the next: nanoseconds that it took.

@@ -20,6 +20,8 @@ mod row;
 mod samples;
 #[cfg(feature = "peers")]
 pub mod scanner;
+#[cfg(feature = "peers")]
+pub mod versions;
 
 pub use row::{Row, Run, SERIES, floor, round_robin};
 pub use samples::Samples;

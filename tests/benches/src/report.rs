@@ -1,13 +1,18 @@
-//! The tables that a run prints, and the targets they are held against.
+//! The tables that a run prints or puts into a page, and the targets they are held against.
 
 use crate::cold::Cold;
 use crate::contention::Contention;
 use crate::creation::Creation;
 use crate::measure::Timing;
 use crate::scanner::{Scanned, Turns};
+use crate::versions;
 use anyhow::{Context, Result};
 use rondo_host::figures::{figure, median, table};
+use rondo_host::load::Range;
+use rondo_host::machine;
+use rondo_tests::marked;
 use serde_json::{Value, json};
+use std::path::Path;
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -30,7 +35,29 @@ pub struct Report {
     pub cold: Vec<Cold>,
     /// Making slabs.
     pub creation: Vec<Creation>,
+    /// How often all rows took turns.
+    pub repetitions: usize,
+    /// Meanwhile.
+    pub load: Range,
 }
+
+/// A table: the name of its markers on the page, what is above it in a terminal, and itself in Markdown.
+struct Part {
+    name: &'static str,
+    title: &'static str,
+    text: String,
+}
+
+/// Names and titles of the parts.
+const PARTS: [(&str, &str); 7] = [
+    ("record-run", "The run"),
+    ("records", "Records"),
+    ("threads", "Threads"),
+    ("readers", "Readers"),
+    ("cold-calls", "Cold calls"),
+    ("creation", "Creation"),
+    ("record-targets", "Targets"),
+];
 
 /// A promise and what became of it.
 struct Target {
@@ -41,14 +68,41 @@ struct Target {
 }
 
 impl Report {
+    /// Whether a page has a place for each table, which is good to know before the time is spent.
+    ///
+    /// # Errors
+    /// It cannot be read, or lacks markers.
+    pub fn check_page(path: &Path) -> Result<()> {
+        for (name, _) in PARTS {
+            marked::read(path, name)?;
+        }
+        Ok(())
+    }
+
+    /// Puts each table between its markers.
+    ///
+    /// # Errors
+    /// Those of [`Report::print`]; the page cannot be written, or lacks markers.
+    pub fn write_page(&self, path: &Path) -> Result<()> {
+        for part in self.parts(&self.targets()?)? {
+            marked::write(path, part.name, &part.text)?;
+        }
+        Ok(())
+    }
+
     /// Prints everything.
     ///
     /// # Errors
-    /// A row that others are compared with is missing.
+    /// A row that others are compared with is missing; the kernel does not say what machine this is.
     pub fn print(&self, format: Format) -> Result<()> {
         let targets = self.targets()?;
         match format {
-            Format::Table => self.print_tables(&targets),
+            Format::Table => {
+                for Part { title, text, .. } in self.parts(&targets)? {
+                    println!("\n{title}\n\n{text}");
+                }
+                Ok(())
+            }
             Format::Json => {
                 println!("{:#}", self.json(&targets)?);
                 Ok(())
@@ -147,7 +201,30 @@ impl Report {
         Ok(targets)
     }
 
-    fn print_tables(&self, targets: &[Target]) -> Result<()> {
+    fn parts(&self, targets: &[Target]) -> Result<Vec<Part>> {
+        let run = format!(
+            "{} turns of each row. {}; {}. The load was {}.",
+            self.repetitions,
+            machine::description()?,
+            versions::peers(),
+            self.load,
+        );
+        let texts = [
+            run,
+            self.records()?,
+            self.threads(),
+            self.readers(),
+            self.cold_calls(),
+            self.creations(),
+            verdicts(targets),
+        ];
+        let parts = PARTS.into_iter().zip(texts);
+        Ok(parts
+            .map(|((name, title), text)| Part { name, title, text })
+            .collect())
+    }
+
+    fn records(&self) -> Result<String> {
         let (floor, inc) = (self.floor()?, self.inc()?);
         let mut by_time: Vec<_> = self.timings.iter().collect();
         by_time.sort_by(|a, b| a.median_ns().total_cmp(&b.median_ns()));
@@ -169,8 +246,10 @@ impl Report {
             "batch p50",
             "batch p99",
         ];
-        print("Records", &head, rows);
+        Ok(table(&head, rows))
+    }
 
+    fn threads(&self) -> String {
         let rows = self.contention.iter().map(|pair| {
             let (one, two) = pair.medians_ns();
             vec![
@@ -188,8 +267,10 @@ impl Report {
             "ratio",
             "turns at once",
         ];
-        print("Threads", &head, rows);
+        table(&head, rows)
+    }
 
+    fn readers(&self) -> String {
         let rows = self.scanner.iter().flat_map(|scanned| {
             let idle_ns = median(scanned.idle_ns.clone());
             scanned.paces().map(|(pace, turns)| {
@@ -210,8 +291,10 @@ impl Report {
             "readings a ms",
             "turns that count",
         ];
-        print("Readers", &head, rows);
+        table(&head, rows)
+    }
 
+    fn cold_calls(&self) -> String {
         let empty_ns = self.cold.first().map_or(0.0, |empty| empty.quantile_ns(0.5));
         let rows = self.cold.iter().map(|cold| {
             vec![
@@ -227,8 +310,10 @@ impl Report {
             "p90, ns",
             "p50 above nothing",
         ];
-        print("Cold calls", &head, rows);
+        table(&head, rows)
+    }
 
+    fn creations(&self) -> String {
         let rows = self.creation.iter().map(|creation| {
             vec![
                 creation.title.to_owned(),
@@ -236,18 +321,7 @@ impl Report {
                 figure(creation.quantile_us(0.99)),
             ]
         });
-        print("Creation", &["in /dev/shm", "p50, µs", "p99, µs"], rows);
-
-        let rows = targets.iter().map(|target| {
-            vec![
-                target.what.clone(),
-                format!("{} {}", target.limit, target.unit),
-                format!("{} {}", figure(target.measured), target.unit),
-                target.verdict().to_owned(),
-            ]
-        });
-        print("Targets", &["target", "at most", "measured", ""], rows);
-        Ok(())
+        table(&["in /dev/shm", "p50, µs", "p99, µs"], rows)
     }
 
     fn json(&self, targets: &[Target]) -> Result<Value> {
@@ -324,6 +398,14 @@ impl Target {
     }
 }
 
-fn print(title: &str, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    println!("\n{title}\n\n{}", table(head, rows));
+fn verdicts(targets: &[Target]) -> String {
+    let rows = targets.iter().map(|target| {
+        vec![
+            target.what.clone(),
+            format!("{} {}", target.limit, target.unit),
+            format!("{} {}", figure(target.measured), target.unit),
+            target.verdict().to_owned(),
+        ]
+    });
+    table(&["target", "at most", "measured", ""], rows)
 }

@@ -9,12 +9,12 @@
 //! | [`load`] | what else the machine did |
 //! | [`machine`] | the machine, in a sentence |
 //! | [`network`] | a network of one's own, and what its loopback carries |
-//! | [`page`] | the part of a page that a benchmark writes |
 //! | [`plot`] | plots for pages |
+//! | [`printed`] | what a command printed, as a part of a page |
 //! | [`usage`] | CPU time, memory, disk and wake-ups of processes |
 //! | [`workload`] | what a machine records |
 //!
-//! Real servers are in [`rondo_tests::servers`].
+//! Real servers are in [`rondo_tests::servers`], and the parts of pages that benchmarks write in [`rondo_tests::marked`].
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +25,7 @@ pub mod host;
 pub mod load;
 pub mod machine;
 pub mod network;
-pub mod page;
 pub mod plot;
+pub mod printed;
 pub mod usage;
 pub mod workload;

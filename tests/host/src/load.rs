@@ -1,8 +1,10 @@
 //! What else the machine did, since it is hardly ever alone.
 
+use crate::figures::figure;
 use anyhow::Result;
 use nix::time::{ClockId, clock_gettime};
 use procfs::{Current, CurrentSI, KernelStats, LoadAverage};
+use std::fmt;
 use std::time::Duration;
 
 /// How busy the machine had been by some moment.
@@ -47,6 +49,47 @@ pub fn average() -> Result<f64> {
     Ok(LoadAverage::current()?.one.into())
 }
 
+/// Between what the load was while something was measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    least: f64,
+    most: f64,
+}
+
+impl Range {
+    /// As it is now.
+    ///
+    /// # Errors
+    /// `/proc/loadavg` cannot be read.
+    pub fn begin() -> Result<Self> {
+        let now = average()?;
+        Ok(Self {
+            least: now,
+            most: now,
+        })
+    }
+
+    /// Looks again.
+    ///
+    /// # Errors
+    /// `/proc/loadavg` cannot be read.
+    pub fn look(&mut self) -> Result<()> {
+        self.add(average()?);
+        Ok(())
+    }
+
+    fn add(&mut self, load: f64) {
+        self.least = self.least.min(load);
+        self.most = self.most.max(load);
+    }
+}
+
+impl fmt::Display for Range {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} to {}", figure(self.least), figure(self.most))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +107,14 @@ mod tests {
         assert_eq!(after.others_s(&before, 1.5), 2.5);
         assert_eq!(after.others_s(&before, 10.0), 0.0);
         assert!(Busy::read().unwrap().all_s > 0.0);
+    }
+
+    #[test]
+    fn a_range_has_the_least_and_the_most() {
+        let mut range = Range::begin().unwrap();
+        range.look().unwrap();
+        (range.least, range.most) = (2.0, 2.0);
+        [3.0, 1.5, 2.5].into_iter().for_each(|load| range.add(load));
+        assert_eq!(range.to_string(), "1.50 to 3.00");
     }
 }

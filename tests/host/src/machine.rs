@@ -5,7 +5,7 @@ use jiff::Zoned;
 use procfs::{CpuInfo, Current, Meminfo};
 use std::process::Command;
 
-/// Cores, processor, memory, kernel, and today's date.
+/// Cores, processor, memory, kernel, compiler, today's date, and the revision of the sources in the working directory.
 ///
 /// # Errors
 /// The kernel does not say.
@@ -16,11 +16,49 @@ pub fn description() -> Result<String> {
     // What a builder of kernels adds after the version is of no interest.
     let release = release.trim().split('-').next().unwrap_or_default();
     Ok(format!(
-        "{} cores of {model}, {:.0} GiB, Linux {release}, {}",
+        "{} cores of {model}, {:.0} GiB, Linux {release}, {}, {}, {}",
         processors.num_cores(),
         Meminfo::current()?.mem_total as f64 / f64::from(1 << 30),
-        Zoned::now().date()
+        compiler(),
+        Zoned::now().date(),
+        revision(),
     ))
+}
+
+/// Such as `Rust 1.95.0`: of the compiler that is called here, which is the one that built this if `make` did.
+fn compiler() -> String {
+    let said = said("rustc", &["--version"]).unwrap_or_default();
+    format!(
+        "Rust {}",
+        said.split(' ').nth(1).unwrap_or("of an unknown version")
+    )
+}
+
+/// Such as `revision 0123456789ab`, with what was changed since and not committed; pages and plots aside, which the benchmarks
+/// write themselves.
+fn revision() -> String {
+    let Some(commit) = said("git", &["rev-parse", "--short=12", "HEAD"]) else {
+        return "an unknown revision".to_owned();
+    };
+    let changed = [
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        ":/",
+        ":(top,exclude)docs",
+    ];
+    match said("git", &changed) {
+        Some(files) if files.is_empty() => format!("revision {commit}"),
+        _ => format!("revision {commit} with changes"),
+    }
+}
+
+/// What a program prints, if it ends well.
+fn said(program: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(program).args(arguments).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    output.status.success().then(|| text.trim().to_owned())
 }
 
 /// The version that a program of Debian's says it has, such as `2.42.0`; an empty text if it says none.
@@ -52,10 +90,10 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_has_cores_and_a_kernel() {
+    fn the_machine_has_cores_a_kernel_and_a_compiler() {
         let said = description().unwrap();
         assert!(
-            said.contains(" cores of ") && said.contains("GiB, Linux "),
+            said.contains(" cores of ") && said.contains("GiB, Linux ") && said.contains(", Rust 1."),
             "{said}"
         );
     }

@@ -6,6 +6,8 @@ use rondo_benches::measure::{Effort, measure};
 use rondo_benches::report::{Format, Report};
 use rondo_benches::rondo::{Place, rows};
 use rondo_benches::{Row, cold, contention, creation, floor, peers, scanner};
+use rondo_host::load::Range;
+use std::path::PathBuf;
 
 /// What a record costs, rondo against its peers.
 #[derive(Parser)]
@@ -16,6 +18,9 @@ struct Arguments {
     /// How to print
     #[arg(short, long, value_enum, default_value_t = Format::Table)]
     output: Format,
+    /// Puts the tables also into this page, between its markers
+    #[arg(long, value_name = "FILE", conflicts_with = "quick")]
+    page: Option<PathBuf>,
     /// Runs the loop of this name and nothing else, for instruction counts
     #[arg(long, value_name = "NAME", requires = "iterations")]
     count: Option<String>,
@@ -49,14 +54,34 @@ fn main() -> Result<()> {
     } else {
         Effort::FULL
     };
+    if let Some(path) = &arguments.page {
+        Report::check_page(path)?;
+    }
+    let mut load = Range::begin()?;
+    let timings = measure(&all, effort)?;
+    load.look()?;
+    let contention = contention::measure(effort)?;
+    load.look()?;
+    let scanner = scanner::measure(effort)?;
+    load.look()?;
+    let cold = cold::measure(&all, effort)?;
+    load.look()?;
+    let creation = creation::measure(effort)?;
+    load.look()?;
     let report = Report {
-        timings: measure(&all, effort)?,
-        contention: contention::measure(effort)?,
-        scanner: scanner::measure(effort)?,
-        cold: cold::measure(&all, effort)?,
-        creation: creation::measure(effort)?,
+        timings,
+        contention,
+        scanner,
+        cold,
+        creation,
+        repetitions: effort.repetitions,
+        load,
     };
-    report.print(arguments.output)
+    report.print(arguments.output)?;
+    if let Some(path) = &arguments.page {
+        report.write_page(path)?;
+    }
+    Ok(())
 }
 
 fn all_rows(place: Place) -> Vec<Row> {

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rondo_host::ephemeral::kind::Kind;
 use rondo_host::ephemeral::report;
 use rondo_host::ephemeral::run::{Settings, run};
-use rondo_host::page;
+use rondo_tests::marked;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::Write;
 use std::path::PathBuf;
@@ -68,6 +68,9 @@ enum Format {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(path) = &arguments.page {
+        marked::read(path, "ephemeral")?;
+    }
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, stop.clone())?;
@@ -111,7 +114,7 @@ fn main() -> Result<()> {
         report::plot(&outcome, path)?;
     }
     if let Some(path) = &arguments.page {
-        page::write(path, "ephemeral", &text)?;
+        marked::write(path, "ephemeral", &text)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use rondo_host::host::case::Case;
 use rondo_host::host::measure::{Settings, measure};
 use rondo_host::host::report::Report;
 use rondo_host::network::{self, Loopback};
-use rondo_host::page;
+use rondo_tests::marked;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::Write;
 use std::path::PathBuf;
@@ -62,6 +62,9 @@ enum Format {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    if let Some(path) = &arguments.page {
+        marked::read(path, "host")?;
+    }
     let loopback = network::leave()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -129,7 +132,7 @@ fn main() -> Result<()> {
         report.plot(path)?;
     }
     if let Some(path) = &arguments.page {
-        page::write(path, "host", &text)?;
+        marked::write(path, "host", &text)?;
     }
     Ok(())
 }

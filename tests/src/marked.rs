@@ -34,35 +34,58 @@ pub enum PageError {
     },
 }
 
+/// What is between the markers of that name: also a way to know, before a benchmark takes its time, that it has a place.
+///
+/// # Errors
+/// The page cannot be read, or does not have the markers.
+pub fn read(path: &Path, name: &str) -> Result<String, PageError> {
+    let page = load(path)?;
+    let [_, text, _] = parts(&page, name).ok_or_else(|| no_markers(path, name))?;
+    Ok(text.trim().to_owned())
+}
+
 /// Puts `text` between the markers of that name, in place of what is there.
 ///
 /// # Errors
 /// The page cannot be read or written, or does not have the markers.
 pub fn write(path: &Path, name: &str, text: &str) -> Result<(), PageError> {
-    let file = |source| PageError::File {
+    let page = replaced(&load(path)?, name, text).ok_or_else(|| no_markers(path, name))?;
+    fs::write(path, page).map_err(|source| PageError::File {
         path: path.to_owned(),
         source,
-    };
-    let page = fs::read_to_string(path).map_err(file)?;
-    let page = replaced(&page, name, text).ok_or_else(|| PageError::Markers {
+    })
+}
+
+fn load(path: &Path) -> Result<String, PageError> {
+    fs::read_to_string(path).map_err(|source| PageError::File {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn no_markers(path: &Path, name: &str) -> PageError {
+    PageError::Markers {
         path: path.to_owned(),
         name: name.to_owned(),
-    })?;
-    fs::write(path, page).map_err(file)
+    }
 }
 
 /// The page with `text` between the markers, on lines of its own.
 fn replaced(page: &str, name: &str, text: &str) -> Option<String> {
-    let (before, rest) = split_once_only(page, &format!("<!-- begin: {name} -->"))?;
-    let (_, after) = split_once_only(rest, &format!("<!-- end: {name} -->"))?;
-    // Before the first marker a second end would be out of order.
-    if before.contains(&format!("<!-- end: {name} -->")) {
-        return None;
-    }
+    let [before, _, after] = parts(page, name)?;
     let text = text.trim();
     Some(format!(
         "{before}<!-- begin: {name} -->\n\n{text}\n\n<!-- end: {name} -->{after}"
     ))
+}
+
+/// What is before, between and after the markers.
+fn parts<'a>(page: &'a str, name: &str) -> Option<[&'a str; 3]> {
+    let (begin, end) = (format!("<!-- begin: {name} -->"), format!("<!-- end: {name} -->"));
+    let (before, rest) = split_once_only(page, &begin)?;
+    let (text, after) = split_once_only(rest, &end)?;
+    // Before the first marker a second end would be out of order.
+    (!before.contains(&end)).then_some([before, text, after])
 }
 
 fn split_once_only<'a>(page: &'a str, marker: &str) -> Option<(&'a str, &'a str)> {
@@ -84,6 +107,19 @@ mod tests {
             "# Title\n\n<!-- begin: host -->\n\n| a |\n\n<!-- end: host -->\n\nText.\n"
         );
         assert_eq!(replaced(&once, "host", "| a |"), Some(once));
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), PAGE).unwrap();
+        assert_eq!(read(file.path(), "host").unwrap(), "old");
+        write(file.path(), "host", "| a |\n\n| b |\n").unwrap();
+        assert_eq!(read(file.path(), "host").unwrap(), "| a |\n\n| b |");
+        assert!(matches!(
+            read(file.path(), "other"),
+            Err(PageError::Markers { .. })
+        ));
     }
 
     #[test]
