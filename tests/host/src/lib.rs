@@ -9,6 +9,7 @@
 //! | [`load`] | what else the machine did |
 //! | [`machine`] | the machine, in a sentence |
 //! | [`network`] | a network of one's own, and what its loopback carries |
+//! | [`output`] | where figures go |
 //! | [`plot`] | plots for pages |
 //! | [`printed`] | what a command printed, as a part of a page |
 //! | [`usage`] | CPU time, memory, disk and wake-ups of processes |
@@ -25,6 +26,7 @@ pub mod host;
 pub mod load;
 pub mod machine;
 pub mod network;
+pub mod output;
 pub mod plot;
 pub mod printed;
 pub mod usage;

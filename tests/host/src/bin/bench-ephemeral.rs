@@ -2,17 +2,17 @@
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use rondo_host::ephemeral::kind::Kind;
 use rondo_host::ephemeral::report;
 use rondo_host::ephemeral::run::{Settings, run};
-use rondo_tests::marked;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use rondo_host::output::{Output, stop_on_signals};
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+
+/// Its part of the page.
+const PART: &str = "ephemeral";
 
 /// Compare what is known of short-lived machines by rondo and by Prometheus
 #[derive(Parser)]
@@ -45,36 +45,14 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     vmm: Option<PathBuf>,
 
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    output: Format,
-
-    /// Puts the tables also into this page, between its markers
-    #[arg(long, value_name = "FILE")]
-    page: Option<PathBuf>,
-
-    /// Draws a plot into this file
-    #[arg(long, value_name = "FILE.svg")]
-    plot: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Tables in Markdown
-    Table,
-    /// One JSON document, with all machines
-    Json,
+    #[command(flatten)]
+    output: Output,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(path) = &arguments.page {
-        marked::read(path, "ephemeral")?;
-    }
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    arguments.output.check(PART)?;
+    let stop = stop_on_signals()?;
     let beside = |given: Option<PathBuf>, name: &str| match given {
         Some(program) => Ok(program),
         None => std::env::current_exe().map(|program| program.with_file_name(name)),
@@ -105,16 +83,7 @@ fn main() -> Result<()> {
     let outcome = outcome?;
 
     let text = report::text(&settings, &kind, &outcome)?;
-    let mut out = std::io::stdout().lock();
-    match arguments.output {
-        Format::Table => writeln!(out, "{text}")?,
-        Format::Json => writeln!(out, "{}", serde_json::to_string(&outcome)?)?,
-    }
-    if let Some(path) = &arguments.plot {
-        report::plot(&outcome, path)?;
-    }
-    if let Some(path) = &arguments.page {
-        marked::write(path, "ephemeral", &text)?;
-    }
-    Ok(())
+    arguments
+        .output
+        .write(PART, &text, &outcome, |path| report::plot(&outcome, path))
 }

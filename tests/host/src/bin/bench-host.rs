@@ -2,20 +2,19 @@
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use rondo_host::host::arrangement::Arrangement;
 use rondo_host::host::case::Case;
 use rondo_host::host::measure::{Settings, measure};
 use rondo_host::host::report::Report;
 use rondo_host::network::{self, Loopback};
-use rondo_tests::marked;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use std::io::Write;
+use rondo_host::output::{Output, stop_on_signals};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
+
+/// Its part of the page.
+const PART: &str = "host";
 
 /// What a host pays for the metrics of its machines, rondo beside Prometheus with exporters.
 #[derive(Parser)]
@@ -35,41 +34,21 @@ struct Arguments {
     /// Only these
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_values_t = Arrangement::ALL)]
     only: Vec<Arrangement>,
-    /// How to print
-    #[arg(short, long, value_enum, default_value_t = Format::Table)]
-    output: Format,
-    /// Puts the tables also into this page, between its markers
-    #[arg(long, value_name = "FILE")]
-    page: Option<PathBuf>,
-    /// Draws a plot into this file
-    #[arg(long, value_name = "FILE.svg")]
-    plot: Option<PathBuf>,
     /// Where the data of servers are while they run: on a disk, as theirs would be
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     work: PathBuf,
     /// The program `rondo`, beside this one unless given
     #[arg(long, value_name = "FILE")]
     rondo: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// Tables in Markdown
-    Table,
-    /// One JSON document, with all windows
-    Json,
+    #[command(flatten)]
+    output: Output,
 }
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    if let Some(path) = &arguments.page {
-        marked::read(path, "host")?;
-    }
+    arguments.output.check(PART)?;
     let loopback = network::leave()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone())?;
-    }
+    let stop = stop_on_signals()?;
     let work = statfs(&arguments.work).with_context(|| arguments.work.display().to_string())?;
     anyhow::ensure!(
         work.filesystem_type() != TMPFS_MAGIC,
@@ -123,16 +102,7 @@ fn main() -> Result<()> {
         cases,
     };
     let text = report.markdown()?;
-    let mut out = std::io::stdout().lock();
-    match arguments.output {
-        Format::Table => writeln!(out, "{text}")?,
-        Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?,
-    }
-    if let Some(path) = &arguments.plot {
-        report.plot(path)?;
-    }
-    if let Some(path) = &arguments.page {
-        marked::write(path, "host", &text)?;
-    }
-    Ok(())
+    arguments
+        .output
+        .write(PART, &text, &report, |path| report.plot(path))
 }
