@@ -11,23 +11,25 @@ DENY := $(TOOLS)/bin/cargo-deny
 FUZZ := $(TOOLS)/bin/cargo-fuzz
 SKIP_LOG := target/skipped-tests
 
-# Command and package that has it.
-NEEDS_DEMO_LINUX := cc=gcc qemu-system-x86_64=qemu-system-x86 dpkg-deb=dpkg
-NEEDS_TEST := cc=gcc qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux
+# Command, or file, and the package that has it.
+# A compiler comes without the C library's headers where recommended packages are left out.
+NEEDS_CC := cc=gcc /usr/include/stdio.h=libc6-dev
+NEEDS_DEMO_LINUX := $(NEEDS_CC) qemu-system-x86_64=qemu-system-x86 dpkg-deb=dpkg
+NEEDS_TEST := $(NEEDS_CC) qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux
 # What reads man pages and completions, and what the documentation's commands are.
 NEEDS_DOCUMENTATION := groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl
-NEEDS_BENCH_HOST := cc=gcc prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux ip=iproute2
-NEEDS_BENCH_EPHEMERAL := cc=gcc prometheus=prometheus setpriv=util-linux
+NEEDS_BENCH_HOST := $(NEEDS_CC) prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux ip=iproute2
+NEEDS_BENCH_EPHEMERAL := $(NEEDS_CC) prometheus=prometheus setpriv=util-linux
 
 .PHONY: help
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-# Installs the packages of the commands that are missing: $(call install,command=package …). No service of theirs starts,
+# Installs the packages of what is missing: $(call install,command=package …). No service of theirs starts,
 # where nothing else says what may: tests and benchmarks start servers of their own.
 define install
 @command -v $(CARGO) >/dev/null || { echo "rondo needs Rust: install rustup, then try again" >&2; exit 1; }
-@missing=""; for need in $(1); do command -v "$${need%%=*}" >/dev/null || missing="$$missing $${need#*=}"; done; \
+@missing=""; for need in $(1); do command -v "$${need%%=*}" >/dev/null || [ -e "$${need%%=*}" ] || missing="$$missing $${need#*=}"; done; \
 if [ -n "$$missing" ]; then \
   echo "installing:$$missing"; \
   policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then \
@@ -57,12 +59,12 @@ test: setup check loom ## Everything CI runs: checks, tests, model checking
 
 .PHONY: build
 build: ## The commands rondo and rondo-vmm, into target/release (about 3 min)
-	$(call install,cc=gcc)
+	$(call install,$(NEEDS_CC))
 	RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm
 
 .PHONY: manual
 manual: ## Man pages and shell completions, into target/manual as they stand below /usr/share
-	$(call install,cc=gcc)
+	$(call install,$(NEEDS_CC))
 	$(CARGO) run --locked --quiet -p rondo-manual -- target/manual
 
 .PHONY: setup
@@ -72,12 +74,12 @@ setup: $(DENY)
 	tests/foreign.sh
 
 $(FUZZ):
-	$(call install,cc=gcc c++=g++)
+	$(call install,$(NEEDS_CC) c++=g++)
 	@mkdir -p $(TOOLS)
 	$(CARGO) install --quiet --locked --debug --root $(TOOLS) cargo-fuzz --version 0.13.2
 
 $(DENY):
-	$(call install,cc=gcc)
+	$(call install,$(NEEDS_CC))
 	@mkdir -p $(TOOLS)
 	$(CARGO) install --quiet --locked --debug --root $(TOOLS) cargo-deny --version 0.20.2
 
@@ -124,12 +126,12 @@ bench: ## Every benchmark below in turn, and their figures into docs/benchmarks.
 
 .PHONY: bench-record
 bench-record: ## Benchmark A: a record against its peers (about 1 min, and 5 to build them all)
-	$(call install,cc=gcc)
+	$(call install,$(NEEDS_CC))
 	$(CARGO) run --locked --release --quiet -p rondo-benches -- --page $(PAGE)
 
 .PHONY: bench-page
 bench-page:
-	$(call install,cc=gcc)
+	$(call install,$(NEEDS_CC))
 	$(CARGO) build --locked --release --quiet -p rondo-host --bin bench-page
 
 .PHONY: bench-calls
