@@ -15,7 +15,7 @@ SKIP_LOG := target/skipped-tests
 # A compiler comes without the C library's headers where recommended packages are left out.
 NEEDS_CC := cc=gcc /usr/include/stdio.h=libc6-dev
 NEEDS_DEMO_LINUX := $(NEEDS_CC) qemu-system-x86_64=qemu-system-x86 dpkg-deb=dpkg
-NEEDS_TEST := $(NEEDS_CC) qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount losetup=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux
+NEEDS_TEST := $(NEEDS_CC) qemu-system-x86_64=qemu-system-x86 script=bsdutils python3=python3 node=nodejs npm=npm mount=mount unshare=util-linux valgrind=valgrind strace=strace promtool=prometheus prometheus=prometheus victoria-metrics=victoria-metrics prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux
 # What reads man pages and completions, and what the documentation's commands are.
 NEEDS_DOCUMENTATION := groff=groff-base zsh=zsh fish=fish ip=iproute2 curl=curl
 NEEDS_BENCH_HOST := $(NEEDS_CC) prometheus=prometheus prometheus-node-exporter=prometheus-node-exporter setpriv=util-linux ip=iproute2
@@ -25,15 +25,15 @@ NEEDS_BENCH_EPHEMERAL := $(NEEDS_CC) prometheus=prometheus setpriv=util-linux
 help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
-# Installs the packages of what is missing: $(call install,command=package …). No service of theirs starts,
-# where nothing else says what may: tests and benchmarks start servers of their own.
+# Installs the packages of what is missing: $(call install,command=package …). No service of theirs starts before the
+# next boot, where nothing else says what may: tests and benchmarks start servers of their own.
 define install
 @command -v $(CARGO) >/dev/null || { echo "rondo needs Rust: install rustup, then try again" >&2; exit 1; }
 @missing=""; for need in $(1); do command -v "$${need%%=*}" >/dev/null || [ -e "$${need%%=*}" ] || missing="$$missing $${need#*=}"; done; \
 if [ -n "$$missing" ]; then \
   echo "installing:$$missing"; \
   policy=/usr/sbin/policy-rc.d; if [ ! -e $$policy ]; then \
-    trap '$(SUDO) rm -f /usr/sbin/policy-rc.d' EXIT; \
+    trap '$(SUDO) rm -f /usr/sbin/policy-rc.d' EXIT INT TERM; \
     printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee $$policy >/dev/null && $(SUDO) chmod +x $$policy; \
   fi; \
   { $(APT_GET) update -qq && $(APT_GET) install -y -qq --no-install-recommends $$missing; } >&2 \
@@ -70,7 +70,9 @@ manual: ## Man pages and shell completions, into target/manual as they stand bel
 .PHONY: setup
 setup: $(DENY)
 	$(call install,$(NEEDS_TEST) $(NEEDS_DOCUMENTATION))
-	@python3 -c 'import ensurepip' 2>/dev/null || $(APT_GET) install -y -qq --no-install-recommends python3-venv >&2
+	@python3 -c 'import ensurepip' 2>/dev/null || \
+	  { $(APT_GET) update -qq && $(APT_GET) install -y -qq --no-install-recommends python3-venv; } >&2 || \
+	  { echo "cannot install: python3-venv; install it by hand, then try again" >&2; exit 1; }
 	tests/foreign.sh
 
 $(FUZZ):
@@ -168,11 +170,11 @@ bench-remote-write: bench-page ## Remote write: a backlog of 50 minutes, and 100
 .PHONY: bench-host
 bench-host: ## Benchmark B: rondo beside Prometheus with exporters, 10 to 100 machines (about 25 min; BENCH_HOST='--rounds 3')
 	$(call install,$(NEEDS_BENCH_HOST))
-	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-host
+	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-host --bin rondo --bin bench-host --bin bench-machine --bin bench-exporter
 	target/release/bench-host --page $(PAGE) --plot docs/images/benchmark-host.svg $(BENCH_HOST)
 
 .PHONY: bench-ephemeral
 bench-ephemeral: ## Benchmark C: 800 machines of 5 to 45 s, rondo beside scrapes (about 10 min; BENCH_EPHEMERAL='--seed 2')
 	$(call install,$(NEEDS_BENCH_EPHEMERAL))
-	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm -p rondo-host
+	$(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm -p rondo-host --bin rondo --bin rondo-vmm --bin bench-ephemeral --bin bench-guestless
 	target/release/bench-ephemeral --page $(PAGE) --plot docs/images/benchmark-ephemeral.svg $(BENCH_EPHEMERAL)

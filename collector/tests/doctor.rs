@@ -288,7 +288,7 @@ fn a_full_tmpfs_fails_and_a_small_one_warns() {
     let script = r#"
         mount -t tmpfs -o size=1500k,mode=1777 rondo "$BUS" || exit 77
         for name in vm-1 vm-2; do
-            "$RONDO" demo-machine --instance "$name" --seconds 30 --bus "$BUS" >/dev/null &
+            "$RONDO" demo-machine --instance "$name" --seconds 30 --bus "$BUS" 2>/dev/null &
             machines="$machines $!"
         done
         while [ "$(ls "$BUS" | grep -c '^vm')" -lt 2 ]; do sleep 0.05; done

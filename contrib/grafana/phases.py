@@ -30,7 +30,7 @@ class Rows:
 
     def __init__(self, path, instance):
         self.values = defaultdict(dict)
-        self.instance, start = instance, None
+        self.instance = instance
         with open(path, encoding="utf-8", newline="") as file:
             for row in csv.DictReader(file):
                 self.instance = self.instance or row["instance"]
@@ -44,13 +44,13 @@ class Rows:
             self.values[key] = {round(at - start): value for at, value in values.items()}
         self.seconds = range(max(max(values) for values in self.values.values()) + 1)
 
-    def rates(self, name, label=None):
+    def rates(self, name, label):
         """What came to each counter of a name in each second, by one of its labels; counters that never moved are left out."""
         found = defaultdict(lambda: [0.0] * len(self.seconds))
         for (named, labels), totals in self.values.items():
             if named != name:
                 continue
-            rates = found[json.loads(labels)[label] if label else name]
+            rates = found[json.loads(labels)[label]]
             before = 0.0  # as every counter starts
             for second in self.seconds:
                 rates[second] += totals.get(second, before) - before
@@ -58,10 +58,9 @@ class Rows:
         most_first = sorted(found.items(), key=lambda one: -sum(one[1]))
         return {which: rates for which, rates in most_first if any(rates)}
 
-    def means(self, name, label=None):
+    def means(self, name, label):
         """Mean of the samples of each second, where there were some."""
         counts, sums = self.rates(f"{name}_count", label), self.rates(f"{name}_sum", label)
-        counts, sums = ({which.removesuffix(end): one for which, one in all.items()} for end, all in (("_count", counts), ("_sum", sums)))
         return {
             which: [total / count if count else math.nan for total, count in zip(sums[which], counts[which])] for which in counts
         }

@@ -48,7 +48,9 @@ static SAMPLE: LazyLock<Sample> = LazyLock::new(|| {
     Sample {
         raw: Raw(std::fs::read(&original).unwrap()),
         schema: start..start + section.length as usize,
-        path: bus.path().with_extension("slab"),
+        path: bus
+            .path()
+            .with_file_name(format!("rondo-fuzz-{}.slab", std::process::id())),
     }
 });
 

@@ -105,7 +105,12 @@ impl Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .unwrap();
+            .unwrap_or_else(|error| {
+                panic!(
+                    "cannot start {}: {error}; install it",
+                    command.get_program().display()
+                )
+            });
         let mut server = Self {
             child,
             address,

@@ -4,6 +4,7 @@
 use nix::sys::signal::Signal;
 use rondo_collector::store::Archives;
 use rondo_tests::collect::Collect;
+use rondo_tests::recorded::find_slab;
 use rondo_tests::simulation::{
     GUIDE, Host, Machine, S, START, assert_tiers, expected_rows, schema, stored, world,
 };
@@ -103,11 +104,7 @@ fn a_collector_that_is_held_up_loses_what_left_the_ring_and_nothing_else() {
         std::thread::sleep(Duration::from_millis(2_500));
     }
     drop(machines);
-    wait_until("the slab is left", || {
-        std::fs::read_dir(host.bus.path())
-            .unwrap()
-            .all(|file| !file.unwrap().file_name().to_string_lossy().ends_with(".slab"))
-    });
+    wait_until("the slab is left", || find_slab(host.bus.path()).is_none());
     collector.stop();
     let archives = Archives::open_read_only(host.store.path()).unwrap();
     let mut expected = expected_rows("gauge", 0..gaps[0].start, 10);

@@ -9,7 +9,7 @@ use rondo_tests::toy::has_kvm;
 use rondo_tests::wait::wait_until;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const RONDO: &str = env!("CARGO_BIN_EXE_rondo_collect");
@@ -148,12 +148,22 @@ fn an_interrupted_demo_leaves_no_vm() {
     };
     wait_until("three VMs", || vms().len() == 3);
     let vms = vms();
+    let bus = bus_of(&vms[0]);
+    assert!(bus.is_dir(), "{}", bus.display());
     kill(Pid::from_raw(demo.id().cast_signed()), Signal::SIGINT).unwrap();
     assert_eq!(demo.wait().unwrap().code(), Some(2));
     for pid in vms {
         assert!(!is_vm(&pid), "{pid} still runs");
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    assert!(!bus.exists(), "{}", bus.display());
+}
+
+/// What it was told with `--bus`.
+fn bus_of(pid: &str) -> PathBuf {
+    let arguments = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap();
+    let mut arguments = arguments.split('\0').skip_while(|argument| *argument != "--bus");
+    arguments.nth(1).unwrap().into()
 }
 
 /// Whether a machine of the demo is that process.

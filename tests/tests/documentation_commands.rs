@@ -383,7 +383,11 @@ impl House {
 
     /// Starts what stays, and waits until it does what it is there for.
     fn start(&self, command: &Documented, until: &str) -> Staying {
-        let output = Path::new(HOUSE).join(format!("output-{}-{}", command.line, command.kind().len()));
+        let output = Path::new(HOUSE).join(format!(
+            "output-{}-{}",
+            command.line,
+            command.kind().replace([' ', '/'], "-")
+        ));
         let file = File::create(&output).unwrap();
         let mut bash = self.bash(&command.script(), &Self::folder(command));
         bash.stdout(file.try_clone().unwrap()).stderr(file);

@@ -10,8 +10,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use rondo_tests::collect::Collect;
-use rondo_tests::recorded::{SECOND, bus};
-use rondo_tests::servers::{encode, get};
+use rondo_tests::recorded::{SECOND, bus, find_slab};
+use rondo_tests::servers::{encode, get, metric};
 use rondo_tests::toy::{has_kvm, ledger, vmm};
 use rondo_tests::wait::wait_until;
 use rondo_vmm::exit::ExitReason;
@@ -68,10 +68,7 @@ fn live_and_die() -> Life {
     let output = machine.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
-    wait_until("an empty bus", || {
-        let mut files = std::fs::read_dir(bus.path()).unwrap();
-        files.all(|file| !file.unwrap().file_name().to_string_lossy().ends_with(".slab"))
-    });
+    wait_until("an empty bus", || find_slab(bus.path()).is_none());
     collector.stop();
     Life {
         ledger: ledger(&said),
@@ -101,12 +98,8 @@ impl Live {
         let seconds = |ns: i64| ns / SECOND.cast_signed();
         let range = format!("&start={}&end={}", seconds(start), seconds(end));
         let passes = || {
-            let (_, page) = get(address, "/metrics").unwrap();
-            let value = page
-                .lines()
-                .find_map(|line| line.strip_prefix("rondo_passes_total "));
             let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
-            (value.unwrap().parse().unwrap(), now)
+            (metric(address, "rondo_passes_total"), now)
         };
         let before = passes();
         wait_until("more passes", || passes().0 >= before.0 + 4.0);

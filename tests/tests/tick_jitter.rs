@@ -30,7 +30,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const PHASE: Duration = Duration::from_secs(3);
@@ -127,10 +128,13 @@ fn run(random: &mut Random) -> ([Recorded; 2], Range<u64>) {
     // Ticks that never came would be none between the first and the last.
     let first = [&observed, &alone].map(|bus| second_of_a_tick(bus.path()));
     let (mut collector, address) = collect(observed.path(), store.path());
-    let (is_over, answers) = (AtomicBool::new(false), AtomicU64::new(0));
+    let answers = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !is_over.load(Ordering::Relaxed) {
+        // Gone also when something fails here, which the scope's end would wait for for ever otherwise.
+        let asking = Arc::new(());
+        let (is_asked, answers) = (Arc::downgrade(&asking), &answers);
+        scope.spawn(move || {
+            while is_asked.strong_count() > 0 {
                 let page = "/metrics/query?series=vcpu_exits_total&range=1m&tier=auto";
                 for page in [page, "/metrics/machines", "/metrics/info"] {
                     if get(address, page).is_some_and(|(status, _)| status == 200) {
@@ -151,7 +155,7 @@ fn run(random: &mut Random) -> ([Recorded; 2], Range<u64>) {
             std::thread::sleep(PHASE);
         }
         collector.kill();
-        is_over.store(true, Ordering::Relaxed);
+        drop(asking);
         std::thread::sleep(PHASE);
     });
     println!("{} answers", answers.into_inner());

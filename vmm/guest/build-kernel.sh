@@ -35,11 +35,10 @@ tree="$out/kernel"
 rm -rf "$tree" && mkdir "$tree"
 tar -xJf "$source" -C "$tree" --strip-components 1
 cd "$tree"
-{
-    make -s tinyconfig
-    scripts/kconfig/merge_config.sh -m .config "$here/kernel.config"
-    make -s olddefconfig
-} >"$out/kernel.log" 2>&1
+{ # Not one by one: behind || a shell does not stop at the first that fails.
+    make -s tinyconfig && scripts/kconfig/merge_config.sh -m .config "$here/kernel.config" && make -s olddefconfig
+} >"$out/kernel.log" 2>&1 ||
+    { echo "the kernel cannot be configured; see $out/kernel.log" >&2; exit 1; }
 
 # A choice that depends on what was not chosen is dropped without a word.
 grep '^CONFIG_' "$here/kernel.config" | while read -r choice; do

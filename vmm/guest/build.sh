@@ -37,7 +37,7 @@ newest() {
 find_newest() {
     found=$(newest "$1")
     if [ -z "$found" ] && [ "$(id -u)" = 0 ]; then
-        apt-get update -qq
+        apt-get update -qq >&2
         found=$(newest "$1")
     fi
     [ -n "$found" ] || { echo "no $1 in the package lists; run apt-get update" >&2; exit 1; }

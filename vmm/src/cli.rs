@@ -176,7 +176,6 @@ impl Cli {
             Some(linux) => linux.load(&memory, self.cpus, &virtio)?,
             None => self.toy.toy(!self.disks.is_empty()).load(&memory)?,
         };
-        // Only now: a start that the log has is followed by an end, unless the machine is killed.
         if let Some(log) = log {
             machine.log_events(log);
         }
@@ -240,7 +239,8 @@ pub fn say(message: impl fmt::Display) {
     }
 }
 
-/// From now on a panic is said in a line, without the backtrace that RUST_BACKTRACE asks for: that opens files, which the filters forbid.
+/// From now on a panic is said in a line, without the backtrace that RUST_BACKTRACE asks for: that opens files, which the
+/// filters forbid.
 pub fn say_panics() {
     std::panic::set_hook(Box::new(|panic| say(panic)));
 }

@@ -26,6 +26,8 @@ use std::path::Path;
 #[derive(Debug)]
 pub struct EventLog {
     file: File,
+    /// Of the last tick.
+    ticked_ns: u64,
     lost_events: u64,
 }
 
@@ -60,7 +62,11 @@ impl EventLog {
             path: path.to_owned(),
             source,
         })?;
-        Ok(Self { file, lost_events: 0 })
+        Ok(Self {
+            file,
+            ticked_ns: 0,
+            lost_events: 0,
+        })
     }
 
     /// The guest is about to run.
@@ -72,8 +78,12 @@ impl EventLog {
         });
     }
 
-    /// The slab has moved on to the interval that starts at `ticked_ns`.
+    /// The slab has moved on to the interval that starts at `ticked_ns`. Not said again of an interval that the log has: a short
+    /// last one may fall into the one before.
     pub fn tick(&mut self, ticked_ns: u64, missed_ticks: u64) {
+        if ticked_ns == std::mem::replace(&mut self.ticked_ns, ticked_ns) {
+            return;
+        }
         self.write(&Event::Tick {
             ticked_ns,
             missed_ticks,

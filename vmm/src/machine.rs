@@ -124,9 +124,8 @@ impl Machine {
             .map_err(Error::kvm("connect a doorbell"))
     }
 
-    /// Writes what becomes of the machine into a log from now on, beginning with its start.
-    pub fn log_events(&mut self, mut log: EventLog) {
-        log.started(self.metrics.writer());
+    /// Writes what becomes of the guest into a log, from its start on.
+    pub fn log_events(&mut self, log: EventLog) {
         self.events = Some(log);
     }
 
@@ -203,6 +202,8 @@ impl Machine {
             seccomp::apply("event loop", filter)?;
         }
 
+        // Nothing fails from here on: a start that the log has is followed by an end, unless the machine is killed.
+        tick.borrow_mut().start();
         threads.start();
         let ending = events.run();
         threads.stop();

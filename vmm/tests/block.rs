@@ -152,7 +152,7 @@ fn a_block_device_is_a_disk_like_a_file() {
         return;
     }
     let backing = disk();
-    let device = match LoopDevice::over(backing.path()) {
+    let device = match LoopDevice::made(&[], backing.path()) {
         Ok(device) => device,
         Err(why) => return common::skip(test, &format!("no loop device can be made: {why}")),
     };
@@ -176,10 +176,6 @@ fn a_block_device_is_a_disk_like_a_file() {
 struct LoopDevice(String);
 
 impl LoopDevice {
-    fn over(file: &Path) -> Result<Self, String> {
-        Self::made(&[], file)
-    }
-
     fn made(options: &[&str], file: &Path) -> Result<Self, String> {
         let mut losetup = Command::new("losetup");
         losetup

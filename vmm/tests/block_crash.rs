@@ -23,7 +23,7 @@ const PAIRS: u64 = 50;
 const ARGUMENTS: [&str; 6] = ["--toy-burst", "2", "--toy-disk", "50", "--toy-idle", "1"];
 const VDA: (&str, &str) = ("device", "vda");
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Requests {
     get_id: u64,
     write: u64,

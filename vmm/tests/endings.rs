@@ -29,7 +29,6 @@ fn a_signal_ends_the_machine_cleanly() {
     }
 }
 
-/// The message is all that a person has to go by.
 /// As `nohup` has it, whose user has gone.
 #[test]
 fn a_signal_that_is_ignored_from_the_start_ends_nothing() {
@@ -44,6 +43,7 @@ fn a_signal_that_is_ignored_from_the_start_ends_nothing() {
     assert!(said.contains("the time is up"), "{said}");
 }
 
+/// The message is all that a person has to go by.
 #[test]
 fn what_a_person_got_wrong_is_said_with_what_to_do() {
     let bus = bus();

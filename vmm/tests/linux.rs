@@ -6,7 +6,7 @@
 
 mod common;
 
-use common::{Recorded, SECOND, has_kvm, skip};
+use common::{Recorded, SECOND, has, has_kvm, skip};
 use rondo_reader::{Liveness, Point, PointValue};
 use rondo_vmm::exit::ExitReason;
 use std::io::Write;
@@ -209,11 +209,7 @@ fn boot(test: &str, options: &[&str], kernel: &str) {
         let line = |disk: &&str| format!("{}  {disk}\n", sum(&disks.path().join(disk)));
         let sums: String = DISKS.as_flattened().iter().map(line).collect();
         std::fs::write(output.path().join("disks.md5"), sums).unwrap();
-    } else if Command::new("qemu-system-x86_64")
-        .arg("--version")
-        .output()
-        .is_ok()
-    {
+    } else if has("qemu-system-x86_64") {
         run_nested(&guest, kernel, disks.path(), output.path());
     } else {
         return skip(test, "neither virtualisation nor qemu-system-x86_64");

@@ -2,8 +2,7 @@
 
 use crate::commands::Outcome;
 use crate::commands::cli::{Format, Ls};
-use crate::commands::output::say;
-use crate::commands::output::{Grid, Side, stdout, write_json};
+use crate::commands::output::{Grid, Side, say, stdout, write_json};
 use crate::commands::target::limits;
 use crate::show;
 use rondo_reader::{Bus, Error, Slab};

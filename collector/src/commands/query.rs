@@ -14,8 +14,7 @@ pub(crate) use remote::Remote;
 use crate::commands::Outcome;
 use crate::commands::cli::{Format, Query, Selection};
 use crate::commands::json;
-use crate::commands::output::say;
-use crate::commands::output::{stdout, write_json as write_value};
+use crate::commands::output::{say, stdout, write_json as write_value};
 use crate::query::{
     AnswerJson, Explanation, Limits, LiveSlab, Params, Plan, QueryError, Request, SeriesJson, StoredRuns,
     Tier, explain, takes_all, write_json,
@@ -228,7 +227,9 @@ fn remote_query(remote: &Remote, params: &Params, selection: &Selection) -> anyh
     }
     out.flush()?;
     warn(&answer.warnings);
-    warn(print::why_no_quantiles(&answer).as_slice());
+    if selection.output.format == Format::Table {
+        warn(print::why_no_quantiles(&answer).as_slice());
+    }
     let count = print::point_count(&answer);
     if count == 0 {
         say!("rondo: nothing was found; `rondo explain` with the same arguments says why");

@@ -2,8 +2,7 @@
 
 use crate::commands::Outcome;
 use crate::commands::cli::{Format, Verify};
-use crate::commands::output::say;
-use crate::commands::output::{stdout, write_json};
+use crate::commands::output::{say, stdout, write_json};
 use crate::commands::target::{Target, limits};
 use crate::show;
 use anyhow::bail;

@@ -11,11 +11,11 @@ use page::Page;
 use std::fs::{create_dir_all, write as write_file};
 use std::path::Path;
 
-/// Where shells look for completions below `/usr/share`.
+/// Where shells of Debian look for completions below `/usr/share`.
 const COMPLETIONS: [(Shell, &str); 3] = [
     (Shell::Bash, "bash-completion/completions"),
     (Shell::Fish, "fish/vendor_completions.d"),
-    (Shell::Zsh, "zsh/site-functions"),
+    (Shell::Zsh, "zsh/vendor-completions"),
 ];
 
 /// Writes everything below `directory`, which is made if it is missing, as it stands below `/usr/share`: a man page for

@@ -50,7 +50,7 @@ impl Page {
     /// Its text, for `man`.
     ///
     /// # Errors
-    /// None of memory's, which is what it is written to.
+    /// Never in practice: it writes to memory.
     pub fn render(&self) -> io::Result<Vec<u8>> {
         let man = Man::new(self.command.clone())
             .source(format!("rondo {}", env!("CARGO_PKG_VERSION")))

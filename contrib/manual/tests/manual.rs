@@ -148,11 +148,26 @@ fn bash_completes_commands_options_and_values() {
     assert_eq!(completed("rondo", "_rondo", &["rondo", "bench-"]), "");
 }
 
+/// Where Debian's zsh does not look, nothing is completed.
+#[test]
+fn zsh_looks_where_its_completions_are() {
+    if !has("zsh") || !Path::new("/etc/debian_version").exists() {
+        return skip("zsh_looks_where_its_completions_are", "no zsh of Debian");
+    }
+    let output = Command::new("zsh")
+        .args(["-fc", "print -l $fpath"])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let folders: Vec<&str> = said.lines().collect();
+    assert!(folders.contains(&"/usr/share/zsh/vendor-completions"), "{said}");
+}
+
 #[test]
 fn zsh_and_fish_parse_their_completions() {
     let share = written();
     for (shell, folder) in [
-        ("zsh", "zsh/site-functions"),
+        ("zsh", "zsh/vendor-completions"),
         ("fish", "fish/vendor_completions.d"),
     ] {
         if !has(shell) {

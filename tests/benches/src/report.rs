@@ -206,7 +206,7 @@ impl Report {
             "{} turns of each row. {}; {}. The load was {}.",
             self.repetitions,
             machine::description()?,
-            versions::peers(),
+            versions::peers()?,
             self.load,
         );
         let texts = [

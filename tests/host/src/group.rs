@@ -18,8 +18,9 @@ impl Group {
     /// It cannot be started.
     pub fn start(&mut self, command: &mut Command) -> Result<()> {
         let child = command.stdin(Stdio::null()).spawn();
-        self.0
-            .push(child.with_context(|| format!("cannot start {}", name(command)))?);
+        self.0.push(
+            child.with_context(|| format!("cannot start {} (with setpriv, of util-linux)", name(command)))?,
+        );
         Ok(())
     }
 
@@ -30,8 +31,9 @@ impl Group {
     pub fn start_and_hear(&mut self, command: &mut Command) -> Result<String> {
         // Its input ends when this process does, which is how some know that they are not needed any more.
         let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        self.0
-            .push(child.with_context(|| format!("cannot start {}", name(command)))?);
+        self.0.push(
+            child.with_context(|| format!("cannot start {} (with setpriv, of util-linux)", name(command)))?,
+        );
         let stdout = self.0.last_mut().and_then(|child| child.stdout.take());
         let mut line = String::new();
         BufReader::new(stdout.context("a process has no output")?).read_line(&mut line)?;

@@ -33,11 +33,16 @@ impl Busy {
         })
     }
 
+    /// CPU seconds since `before` of everybody; counted by ticks, so a rough number.
+    pub fn all_s(&self, before: &Self) -> f64 {
+        self.all_s - before.all_s
+    }
+
     /// CPU seconds since `before` that neither this process nor those used which used `measured_s`; counted by ticks, so a
     /// rough number. What a hypervisor gave to others counts.
     pub fn others_s(&self, before: &Self, measured_s: f64) -> f64 {
         let own_s = (self.own - before.own).as_secs_f64();
-        (self.all_s - before.all_s - own_s - measured_s).max(0.0)
+        (self.all_s(before) - own_s - measured_s).max(0.0)
     }
 }
 
@@ -104,6 +109,7 @@ mod tests {
             all_s: 15.0,
             own: Duration::from_secs(2),
         };
+        assert_eq!(after.all_s(&before), 6.0);
         assert_eq!(after.others_s(&before, 1.5), 2.5);
         assert_eq!(after.others_s(&before, 10.0), 0.0);
         assert!(Busy::read().unwrap().all_s > 0.0);

@@ -70,12 +70,12 @@ fn every_figure_of_every_arrangement_is_there() {
     std::fs::write(&page, "Head\n<!-- begin: host -->\n<!-- end: host -->\nFoot\n").unwrap();
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     let files = ["--page", &path(&page), "--plot", &path(&plot)];
-    // Long enough that a collector, which reads ten seconds at a time, and the slowest scrape come by once.
+    // Long enough that a collector, which reads ten seconds at a time, and the slowest scrape come by once, also if they are late.
     let runs = [
-        start("rondo,node-exporter-1s", "11", &files),
-        start("small-exporter-1s", "11", &[]),
-        start("node-exporter-15s", "16", &[]),
-        start("small-exporter-15s", "16", &[]),
+        start("rondo,node-exporter-1s", "21", &files),
+        start("small-exporter-1s", "21", &[]),
+        start("node-exporter-15s", "31", &[]),
+        start("small-exporter-15s", "31", &[]),
     ];
     let cases: Vec<_> = runs.into_iter().flat_map(finish).collect();
     let names: Vec<_> = cases

@@ -1,14 +1,14 @@
 //! `rondo-vmm` as it is, for tests of this crate, which cannot name the binary of another.
-#![allow(clippy::print_stderr, reason = "it is what the real one does")]
 
 use clap::Parser;
+use rondo_vmm::cli::{self, Cli};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match rondo_vmm::cli::Cli::parse().run() {
+    match Cli::parse().run() {
         Ok(ending) => ending.exit_code().into(),
         Err(error) => {
-            eprintln!("rondo-vmm: {:#}", anyhow::Error::from(error));
+            cli::say(format_args!("{:#}", anyhow::Error::from(error)));
             ExitCode::FAILURE
         }
     }

@@ -41,7 +41,8 @@ impl Signals {
     }
 }
 
-/// Signals that whoever started the VMM has it ignore, as `nohup` does: bit n - 1 is signal n. A signalfd would read them all the same.
+/// Signals that whoever started the VMM has it ignore, as `nohup` does: bit n - 1 is signal n. A signalfd would read them
+/// all the same.
 fn ignored(status: &str) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())

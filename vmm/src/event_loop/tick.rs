@@ -18,8 +18,6 @@ pub struct Tick {
     events: Option<EventLog>,
     timer: TimerFd,
     due: Duration,
-    /// Of the last tick that was told.
-    told_ns: u64,
     end: Arc<EndRequest>,
 }
 
@@ -36,13 +34,19 @@ impl Tick {
         let mut this = Self {
             timer: timer.map_err(Error::system("create the tick's timer"))?,
             due: Duration::ZERO,
-            told_ns: 0,
             metrics,
             events,
             end,
         };
         this.arm().map_err(Error::system("set the tick's timer"))?;
         Ok(this)
+    }
+
+    /// The guest is about to run.
+    pub fn start(&mut self) {
+        if let Some(events) = &mut self.events {
+            events.started(self.metrics.writer());
+        }
     }
 
     /// When the loop is over: ticks a last time, and closes the slab.
@@ -55,13 +59,9 @@ impl Tick {
         self.metrics.close();
     }
 
-    /// Not again of an interval that the log has: a short last one may fall into the one before.
     fn tell(&mut self) {
-        let ticked_ns = self.metrics.writer().ticked_ns();
-        if let Some(events) = &mut self.events
-            && ticked_ns != std::mem::replace(&mut self.told_ns, ticked_ns)
-        {
-            events.tick(ticked_ns, self.metrics.missed_ticks());
+        if let Some(events) = &mut self.events {
+            events.tick(self.metrics.writer().ticked_ns(), self.metrics.missed_ticks());
         }
     }
 

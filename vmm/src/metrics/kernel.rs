@@ -46,13 +46,9 @@ impl KernelSeries {
     ) -> Result<Option<Self>, RegisterError> {
         let (of_vcpu, of_machine) = series_max(set);
         let max = if vcpu.is_some() { of_vcpu } else { of_machine };
-        let help = |stat: &Stat| {
-            let wanted = WANTED.iter().find(|(name, _)| *name == stat.name);
-            let wanted = wanted
-                .filter(|_| vcpu.is_some())
-                .map(|(_, help)| (*help).to_owned());
-            let any = || format!("KVM's statistic {}.", stat.name);
-            wanted.or_else(|| (set == MetricsSet::All).then(any))
+        let help = |stat: &Stat| match WANTED.iter().find(|(name, _)| *name == stat.name) {
+            Some((_, help)) if vcpu.is_some() => Some((*help).to_owned()),
+            _ => (set == MetricsSet::All).then(|| format!("KVM's statistic {}.", stat.name)),
         };
         let recorded = stats.stats().iter().filter_map(|stat| Some((stat, help(stat)?)));
         let series: Result<Vec<_>, RegisterError> = recorded

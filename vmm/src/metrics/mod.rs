@@ -179,12 +179,13 @@ impl VmMetrics {
     /// Once in each interval: moves the slab on, and records what only the event loop knows. A few system
     /// calls on files that are open already; `lateness` after its time.
     pub fn tick(&mut self, lateness: Duration) {
-        self.move_on();
+        self.tick_last();
         self.tick_lateness
             .record_at(self.writer.ticked_ns(), lateness.as_nanos() as f64);
     }
 
-    fn move_on(&mut self) {
+    /// Moves the slab on alone: also the last tick, when the guest runs no more, which is not late.
+    pub fn tick_last(&mut self) {
         let before = self.writer.ticked_ns();
         self.writer.tick();
         let now = self.writer.ticked_ns();
@@ -209,11 +210,6 @@ impl VmMetrics {
                 self.writer.record(*series, reached.as_nanos() as f64, now);
             }
         }
-    }
-
-    /// A last tick, when the guest runs no more.
-    pub fn tick_last(&mut self) {
-        self.move_on();
     }
 
     /// The slab is closed when the vCPUs' handles are gone too.

@@ -20,7 +20,8 @@ mod wait;
 
 pub use recorded::{Recorded, SECOND, bus, slab_path};
 pub use skip::{has, skip};
-pub use toy::{BRIEF, has_kvm, ledger, wait_for_exits};
+use toy::ledger;
+pub use toy::{BRIEF, has_kvm, wait_for_exits};
 pub use wait::wait_until;
 
 use std::collections::BTreeMap;

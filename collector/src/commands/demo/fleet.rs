@@ -19,7 +19,6 @@ pub(super) struct Fleet {
     /// Which one is to be killed, and after how many ticks.
     victim: Option<(usize, u64)>,
     kill_due: Option<Instant>,
-    has_console: bool,
 }
 
 impl Fleet {
@@ -30,7 +29,6 @@ impl Fleet {
             end_after: matches!(kind, Kind::Vms(_)).then_some(seconds),
             victim: (count > 1).then_some((count as usize / 2, seconds.div_ceil(2))),
             kill_due: None,
-            has_console: matches!(kind, Kind::Vms(vmm) if vmm.has_console()),
         };
         for number in 1..=count {
             let instance = format!("demo-{number}");
@@ -67,10 +65,9 @@ impl Fleet {
             let instance = machine.instance().to_owned();
             (instance, machine.take_console())
         });
-        let has_console = self.has_console;
         let lines = machines
             .flat_map(|(instance, lines)| lines.into_iter().map(move |line| format!("{instance} | {line}")));
-        lines.filter(|_| has_console).collect()
+        lines.collect()
     }
 
     /// Kills the victim when its time has come, and returns its name then.

@@ -5,7 +5,7 @@ use super::vmm::Vmm;
 use crate::commands::cli::{Demo, MachinesAs};
 use anyhow::{Context, bail};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// What they are.
 pub(super) enum Kind {
@@ -62,6 +62,7 @@ impl Kind {
                 let mut command = child::this_program()?;
                 command.arg("demo-machine").arg("--bus").arg(bus);
                 command.args(["--instance", instance, "--seconds", &seconds.to_string()]);
+                command.stdout(Stdio::null());
                 Ok(command)
             }
         }

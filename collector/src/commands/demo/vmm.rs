@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// Its file, beside this program.
@@ -125,17 +125,15 @@ impl Vmm {
                     .arg("--initramfs")
                     .arg(initramfs);
                 command.args(["--cmdline", LINUX_COMMAND_LINE]);
+                // Only this guest has something to say.
+                command.stdout(Stdio::piped());
             }
             None => {
                 command.args(["--toy", "--memory", "16"]);
+                command.stdout(Stdio::null());
             }
         }
         Ok(command)
-    }
-
-    /// Whether its guests have something to say.
-    pub(super) fn has_console(&self) -> bool {
-        self.linux.is_some()
     }
 }
 

@@ -52,16 +52,15 @@ pub(super) struct Watched {
 }
 
 impl Watched {
+    /// Starts it. What it writes on standard output is a guest's console, if the command has that piped.
     pub(super) fn start(mut command: Command, instance: String) -> anyhow::Result<Self> {
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot start a machine")?;
         let (sender, lines) = channel();
-        let stdout = child.stdout.take().context("a machine has no output")?;
+        if let Some(stdout) = child.stdout.take() {
+            pass_on(stdout, Line::Console, sender.clone());
+        }
         let stderr = child.stderr.take().context("a machine has no output")?;
-        pass_on(stdout, Line::Console, sender.clone());
         pass_on(stderr, Line::Said, sender);
         Ok(Self {
             instance,

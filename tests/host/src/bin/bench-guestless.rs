@@ -50,13 +50,8 @@ fn main() -> Result<()> {
     let mut events = EventLog::open(&arguments.events)?;
     events.started(metrics.writer());
     vcpu.start();
-    let mut told_ns = 0;
-    let mut tell = |metrics: &mut VmMetrics, events: &mut EventLog| {
-        let ticked_ns = metrics.writer().ticked_ns();
-        // The last tick may come in the second of the one before.
-        if ticked_ns != std::mem::replace(&mut told_ns, ticked_ns) {
-            events.tick(ticked_ns, metrics.missed_ticks());
-        }
+    let tell = |metrics: &mut VmMetrics, events: &mut EventLog| {
+        events.tick(metrics.writer().ticked_ns(), metrics.missed_ticks());
     };
     // As the VMM does, which ticks when it starts.
     let mut until_tick = Duration::ZERO;

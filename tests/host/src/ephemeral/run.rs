@@ -84,7 +84,7 @@ pub fn run(settings: &Settings, kind: &Kind, bar: &ProgressBar, stop: &AtomicBoo
     bar.set_length(births.len() as u64);
     let (busy, start) = (Busy::read()?, Instant::now());
     let machines = scene.live_all(&births)?;
-    let (took_s, busy_s) = (start.elapsed().as_secs_f64(), Busy::read()?.others_s(&busy, 0.0));
+    let (took_s, busy_s) = (start.elapsed().as_secs_f64(), Busy::read()?.all_s(&busy));
     let load = load::average()?;
 
     bar.set_message("asking");
