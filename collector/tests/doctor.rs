@@ -320,7 +320,7 @@ fn a_full_tmpfs_fails_and_a_small_one_warns() {
         return skip(NAME, "no unshare");
     };
     let stderr = String::from_utf8_lossy(&output.stderr);
-    if output.status.code() == Some(77) || stderr.contains("unshare failed") {
+    if output.status.code() == Some(77) || stderr.contains("unshare: ") {
         return skip(NAME, stderr.trim());
     }
     let read = |name: &str| -> Diagnosis {

@@ -109,7 +109,7 @@ mod tests {
             all_s: 15.0,
             own: Duration::from_secs(2),
         };
-        assert_eq!(after.all_s(&before), 6.0);
+        assert_eq!(after.all_s(&before), 5.0);
         assert_eq!(after.others_s(&before, 1.5), 2.5);
         assert_eq!(after.others_s(&before, 10.0), 0.0);
         assert!(Busy::read().unwrap().all_s > 0.0);
