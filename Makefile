@@ -10,6 +10,8 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 FUZZ := $(TOOLS)/bin/cargo-fuzz
 SKIP_LOG := target/skipped-tests
+# Under nohup, or in the background of a script, signals are ignored. Programs respect that, and tests send them.
+DEFAULT_SIGNALS := env --default-signal=INT,HUP
 
 # Command, or file, and the package that has it.
 # A compiler comes without the C library's headers where recommended packages are left out.
@@ -53,7 +55,7 @@ demo-linux: build ## A Linux guest works for 45 s, all is read back (about 1 min
 .PHONY: test
 test: setup check loom ## Everything CI runs: checks, tests, model checking
 	@mkdir -p target && : > $(SKIP_LOG)
-	RONDO_SKIP_LOG=$(abspath $(SKIP_LOG)) $(CARGO) test --locked
+	RONDO_SKIP_LOG=$(abspath $(SKIP_LOG)) $(DEFAULT_SIGNALS) $(CARGO) test --locked
 	tests/benches/instructions.sh --check
 	@cat $(SKIP_LOG); echo "skipped tests: $$(wc -l < $(SKIP_LOG))"
 

@@ -49,15 +49,19 @@ struct Part {
 }
 
 /// Names and titles of the parts.
-const PARTS: [(&str, &str); 7] = [
+const PARTS: [(&str, &str); 8] = [
     ("record-run", "The run"),
     ("records", "Records"),
+    ("record-alternatives", "The guide's alternatives"),
     ("threads", "Threads"),
     ("readers", "Readers"),
     ("cold-calls", "Cold calls"),
     ("creation", "Creation"),
     ("record-targets", "Targets"),
 ];
+
+/// How many times as long as `Writer::record` an alternative has to take: the guide's "10 to 100 times", from below.
+const SLOWER_AT_LEAST: f64 = 10.0;
 
 /// A promise and what became of it.
 struct Target {
@@ -212,6 +216,7 @@ impl Report {
         let texts = [
             run,
             self.records()?,
+            self.alternatives()?,
             self.threads(),
             self.readers(),
             self.cold_calls(),
@@ -247,6 +252,37 @@ impl Report {
             "batch p99",
         ];
         Ok(table(&head, rows))
+    }
+
+    /// How many times as long as `record()` takes what the guide wants to be 10 to 100 times slower.
+    fn alternatives(&self) -> Result<String> {
+        let (held, owned) = (self.timing("held-gauge")?, self.timing("counter")?);
+        let names = [
+            "prometheus-client-counter",
+            "prometheus-client-lookup",
+            "write",
+            "statsd",
+        ];
+        let rows = names.into_iter().map(|name| {
+            let alternative = self.timing(name)?;
+            let (to_held, to_owned) = (alternative.ratio_to(held), alternative.ratio_to(owned));
+            let verdict = if to_held >= SLOWER_AT_LEAST { "met" } else { "MISSED" };
+            Ok(vec![
+                alternative.title.to_owned(),
+                figure(alternative.median_ns()),
+                format!("{} ×", figure(to_held)),
+                format!("{} ×", figure(to_owned)),
+                verdict.to_owned(),
+            ])
+        });
+        let head = [
+            "alternative",
+            "ns/op",
+            held.title,
+            owned.title,
+            "10 × Writer::record",
+        ];
+        Ok(table(&head, rows.collect::<Result<Vec<_>>>()?))
     }
 
     fn threads(&self) -> String {
