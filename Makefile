@@ -65,7 +65,7 @@ build: ## The commands rondo and rondo-vmm, into target/release (about 3 min)
 	RONDO_REVISION=$$(git rev-parse --short=12 HEAD 2>/dev/null) $(CARGO) build --locked --release --quiet -p rondo-collector -p rondo-vmm
 
 .PHONY: manual
-manual: ## Man pages and shell completions, into target/manual as they stand below /usr/share
+manual: ## Man pages and shell completions, into target/manual as they stand below /usr/share (3 min if nothing is built)
 	$(call install,$(NEEDS_CC))
 	$(CARGO) run --locked --quiet -p rondo-manual -- target/manual
 

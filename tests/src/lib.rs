@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`vectors`] | the golden slabs of `spec/vectors`, made anew |
 //! | [`raw`] | a slab as bytes that a test may change |
+//! | [`bound`] | processes that do not outlive whoever started them |
 //! | [`bus`] | machines of any series whose collector pushes |
 //! | [`collect`] | `rondo collect` as a process |
 //! | [`commands`] | the documentation's commands, and how each is run |
@@ -25,7 +26,7 @@
 //! | [`scene`] | a machine that behaves beside one that does not |
 //! | [`store`] | the golden store of `spec/vectors/store`, made anew |
 //! | [`skip`] | saying that a test cannot run here |
-//! | [`thirty`] | the machine that S3 is about |
+//! | [`thirty`] | the machine that S3 is about, and what slabs take |
 //! | [`toy`] | a VMM with the toy guest, and what that says it did |
 //! | [`wait`] | waiting for what comes |
 //!
@@ -37,6 +38,7 @@
 )]
 #![allow(clippy::missing_errors_doc, reason = "errors are reasons to skip a test")]
 
+pub mod bound;
 pub mod bus;
 pub mod collect;
 pub mod commands;

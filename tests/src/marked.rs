@@ -10,14 +10,14 @@
 //! What people write is outside of them, and is never touched.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Why a page was not changed.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
     /// It cannot be read or written.
-    #[error("{path}", path = path.display())]
+    #[error("cannot read or write the page {path}", path = path.display())]
     File {
         /// Which.
         path: PathBuf,
@@ -29,6 +29,12 @@ pub enum PageError {
     Markers {
         /// Where.
         path: PathBuf,
+        /// Whose.
+        name: String,
+    },
+    /// There is nothing to put there, or it would end the part early.
+    #[error("what is to stand at `{name}` is empty, or has markers in it; the page is as it was")]
+    Text {
         /// Whose.
         name: String,
     },
@@ -47,13 +53,36 @@ pub fn read(path: &Path, name: &str) -> Result<String, PageError> {
 /// Puts `text` between the markers of that name, in place of what is there.
 ///
 /// # Errors
-/// The page cannot be read or written, or does not have the markers.
+/// The page cannot be read or written, or does not have the markers; the text is none for it. The page is then as it was.
 pub fn write(path: &Path, name: &str, text: &str) -> Result<(), PageError> {
+    if text.trim().is_empty() || text.contains("<!-- begin: ") || text.contains("<!-- end: ") {
+        return Err(PageError::Text {
+            name: name.to_owned(),
+        });
+    }
     let page = replaced(&load(path)?, name, text).ok_or_else(|| no_markers(path, name))?;
-    fs::write(path, page).map_err(|source| PageError::File {
+    // Beside it and then into its place: a disk that is full costs no word of what people wrote.
+    let write = || {
+        let mut new = tempfile::NamedTempFile::new_in(directory(path))?;
+        new.write_all(page.as_bytes())?;
+        fs::set_permissions(new.path(), fs::metadata(path)?.permissions())?;
+        new.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| PageError::File {
         path: path.to_owned(),
         source,
     })
+}
+
+/// The directory that a file is in.
+pub fn directory(path: &Path) -> &Path {
+    let parent = path.parent().unwrap_or(path);
+    if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    }
 }
 
 fn load(path: &Path) -> Result<String, PageError> {
@@ -120,6 +149,19 @@ mod tests {
             read(file.path(), "other"),
             Err(PageError::Markers { .. })
         ));
+    }
+
+    #[test]
+    fn what_would_leave_no_part_behind_is_refused_and_the_page_stays() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), PAGE).unwrap();
+        for text in ["", " \n", "a\n<!-- end: host -->\nb", "<!-- begin: other -->"] {
+            assert!(
+                matches!(write(file.path(), "host", text), Err(PageError::Text { .. })),
+                "{text}"
+            );
+        }
+        assert_eq!(fs::read_to_string(file.path()).unwrap(), PAGE);
     }
 
     #[test]

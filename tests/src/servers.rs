@@ -1,5 +1,6 @@
 //! Real servers of metrics, started on free ports of the loopback with directories of their own.
 
+use crate::bound::bound;
 use crate::export::Samples;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -63,7 +64,7 @@ impl Server {
         let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
         let file = directory.path().join("prometheus.yml");
         std::fs::write(&file, format!("global: {{}}\n{extra_configuration}")).unwrap();
-        let mut command = Command::new("prometheus");
+        let mut command = bound("prometheus");
         command
             .arg(format!("--config.file={}", file.display()))
             .arg(format!("--storage.tsdb.path={}/data", directory.path().display()))
@@ -80,7 +81,7 @@ impl Server {
     /// A VictoriaMetrics that keeps samples of a millisecond's distance apart.
     pub fn victoria_metrics() -> Self {
         let (directory, address) = (tempfile::tempdir().unwrap(), free_address());
-        let mut command = Command::new("victoria-metrics");
+        let mut command = bound("victoria-metrics");
         command
             .arg(format!("-storageDataPath={}/data", directory.path().display()))
             .arg(format!("-httpListenAddr={address}"))
@@ -105,12 +106,7 @@ impl Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| {
-                panic!(
-                    "cannot start {}: {error}; install it",
-                    command.get_program().display()
-                )
-            });
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}; install it"));
         let mut server = Self {
             child,
             address,

@@ -1,4 +1,4 @@
-//! The machine that S3 is about.
+//! The machine that S3 is about, and what slabs take.
 
 use crate::simulation::{GUIDE, START};
 use rondo_reader::{Limits, Slab};
@@ -35,4 +35,11 @@ pub fn thirty(bus: &Path) -> (Writer, Slab) {
     }
     let slab = Slab::open(writer.paths().next().unwrap(), &Limits::default()).unwrap();
     (writer, slab)
+}
+
+/// What a slab of the default schema takes in shared memory.
+pub fn default_slab_bytes() -> u64 {
+    let bus = tempfile::tempdir_in("/dev/shm").unwrap();
+    let writer = Writer::builder("vm-1").bus(bus.path()).create().unwrap();
+    writer.paths().next().unwrap().metadata().unwrap().len()
 }

@@ -151,7 +151,8 @@ fn without_permission_or_kvm_the_vmm_says_what_to_do() {
         common::skip(test, "/dev/kvm is open to everybody");
     } else {
         let output = Command::new(&binary)
-            .arg("--toy")
+            .args(["--toy", "--bus"])
+            .arg(directory.path())
             .uid(NOBODY)
             .gid(NOBODY)
             .output()

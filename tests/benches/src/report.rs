@@ -266,7 +266,11 @@ impl Report {
         let rows = names.into_iter().map(|name| {
             let alternative = self.timing(name)?;
             let (to_held, to_owned) = (alternative.ratio_to(held), alternative.ratio_to(owned));
-            let verdict = if to_held >= SLOWER_AT_LEAST { "met" } else { "MISSED" };
+            let verdict = if to_held >= SLOWER_AT_LEAST {
+                "met"
+            } else {
+                "MISSED"
+            };
             Ok(vec![
                 alternative.title.to_owned(),
                 figure(alternative.median_ns()),

@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -12,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 pub struct Group(Vec<Child>);
 
 impl Group {
-    /// Starts one more, which is best made by [`bound`].
+    /// Starts one more, which is best made by [`bound`](rondo_tests::bound::bound).
     ///
     /// # Errors
     /// It cannot be started.
@@ -74,14 +73,6 @@ impl Drop for Group {
     }
 }
 
-/// A command that the kernel kills when its parent ends, however that comes. `setpriv` sees to that and then becomes the
-/// program, so that the process is the program's own.
-pub fn bound(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
-    command
-}
-
 /// What a command runs.
 fn name(command: &Command) -> String {
     let bound = command.get_args().nth(3);
@@ -96,6 +87,7 @@ fn name(command: &Command) -> String {
 mod tests {
     use super::*;
     use crate::usage::Counters;
+    use rondo_tests::bound::bound;
 
     #[test]
     fn a_group_is_heard_measured_and_ended() {

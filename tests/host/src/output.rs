@@ -1,6 +1,6 @@
 //! Where the figures of a benchmark go: standard output, and a page and a plot if they are wanted.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 use rondo_tests::marked;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What can be typed about it.
 #[derive(Debug, Args)]
@@ -35,13 +35,17 @@ enum Format {
 }
 
 impl Output {
-    /// Before a benchmark takes its time: whether the page has a part of that name.
+    /// Before a benchmark takes its time: whether the page has a part of that name, and files can be made where it and the plot go.
     ///
     /// # Errors
-    /// It cannot be read, or does not have the markers.
+    /// The page cannot be read, or does not have the markers; a directory takes no file.
     pub fn check(&self, name: &str) -> Result<()> {
         if let Some(path) = &self.page {
             marked::read(path, name)?;
+        }
+        for path in self.page.iter().chain(&self.plot) {
+            let directory = marked::directory(path);
+            tempfile::tempfile_in(directory).with_context(|| format!("cannot write {}", path.display()))?;
         }
         Ok(())
     }
@@ -62,11 +66,11 @@ impl Output {
             Format::Table => writeln!(out, "{text}")?,
             Format::Json => writeln!(out, "{}", serde_json::to_string_pretty(measured)?)?,
         }
-        if let Some(path) = &self.plot {
-            plot(path)?;
-        }
         if let Some(path) = &self.page {
             marked::write(path, name, text)?;
+        }
+        if let Some(path) = &self.plot {
+            plot(path).with_context(|| format!("cannot draw {}", path.display()))?;
         }
         Ok(())
     }
@@ -82,4 +86,13 @@ pub fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
         signal_hook::flag::register(signal, stop.clone())?;
     }
     Ok(stop)
+}
+
+/// Whether to go on.
+///
+/// # Errors
+/// A signal has set it.
+pub fn check(stop: &AtomicBool) -> Result<()> {
+    anyhow::ensure!(!stop.load(Ordering::Relaxed), "stopped by a signal");
+    Ok(())
 }

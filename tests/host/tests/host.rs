@@ -102,7 +102,7 @@ fn every_figure_of_every_arrangement_is_there() {
                 );
             }
         }
-        for figure in ["/loopback_bytes", "/read/looks", "/read/values"] {
+        for figure in ["/loopback_bytes", "/read/points", "/read/values"] {
             assert!(is_above_zero(window, figure), "{name}: {figure}: {window}");
         }
         let is_rondo = name == "rondo";

@@ -123,15 +123,21 @@ pub(crate) fn ended(slabs: &[SlabFacts], keep: Duration, has_collector: bool) ->
     match examples(old) {
         (0, _) => Finding::ok("slab-ended", "no ended slab has been left behind"),
         (count, which) => {
-            let mend = if has_collector {
-                "journalctl -u rondo-collector says what keeps it from storing them"
+            let (why, mend) = if has_collector {
+                (
+                    "the collector has just started, or cannot store them",
+                    "wait for a minute; then the collector's log (journalctl -u rondo-collector) says what keeps it from storing them",
+                )
             } else {
-                "systemctl start rondo-collector, or, if nobody wants them, rondo gc --remove"
+                (
+                    "no collector runs",
+                    "rondo collect (systemctl start rondo-collector), or, if nobody wants them, rondo gc --remove",
+                )
             };
             Finding::warn(
                 "slab-ended",
                 format!(
-                    "{count} slabs ended more than {} ago and are still there, as no collector runs or it is behind: {which}",
+                    "{count} slabs ended more than {} ago and are still there, as {why}: {which}",
                     duration(limit_ns)
                 ),
                 mend,

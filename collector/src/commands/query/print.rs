@@ -27,12 +27,12 @@ fn part_of<'s>(series: &'s SeriesJson, point: &PointJson) -> Option<&'s PartJson
 }
 
 /// A point's columns: value, count, sum, min, max, last, average.
-fn numbers(point: &PointJson) -> [String; 7] {
-    let float = |value: Option<f64>| value.map(show::number).unwrap_or_default();
+fn numbers(point: &PointJson, shown: impl Fn(f64) -> String) -> [String; 7] {
+    let float = |value: Option<f64>| value.map(&shown).unwrap_or_default();
     [
         match point.value {
             Some(NumberJson::Whole(value)) => value.to_string(),
-            Some(NumberJson::Float(value)) => show::number(value),
+            Some(NumberJson::Float(value)) => shown(value),
             None => String::new(),
         },
         point.count.map(|count| count.to_string()).unwrap_or_default(),
@@ -117,7 +117,7 @@ pub(super) fn csv_header(quantiles: &[f64]) -> Vec<String> {
 /// A row of CSV.
 pub(super) fn csv_row(quantiles: &[f64], series: &SeriesJson, point: &PointJson) -> Vec<String> {
     let part = part_of(series, point);
-    let [value, count, sum, min, max, last, average] = numbers(point);
+    let [value, count, sum, min, max, last, average] = numbers(point, show::number);
     let text = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
     let labels = series
         .labels
@@ -204,7 +204,7 @@ pub(super) fn table(answer: &AnswerJson, out: &mut impl Write) -> anyhow::Result
             name_of(series),
             tier.filter(|_| is_coarse).unwrap_or_default(),
         ];
-        row.extend(numbers(point));
+        row.extend(numbers(point, show::brief));
         row.extend(quantile_cells(&answer.quantiles, point, show::brief));
         row.extend([known(part, point), series.unit.clone(), flags(point)]);
         // An answer may come from afar, and a table goes to a terminal.
@@ -250,7 +250,7 @@ pub(super) fn line(quantiles: &[f64], series: &SeriesJson, point: &PointJson) ->
     );
     for (name, number) in NAMES
         .iter()
-        .zip(numbers(point))
+        .zip(numbers(point, show::brief))
         .filter(|(_, number)| !number.is_empty())
     {
         line.push_str(&format!("  {name}{number}"));
@@ -262,7 +262,14 @@ pub(super) fn line(quantiles: &[f64], series: &SeriesJson, point: &PointJson) ->
     {
         line.push_str(&format!("  {name} {number}"));
     }
-    for word in [series.unit.clone(), flags(point)]
+    let part = part_of(series, point);
+    let is_cut = point.known.is_some() && part.and_then(|part| part.expected) > point.known;
+    let cut = if is_cut {
+        format!("{} known", known(part, point))
+    } else {
+        String::new()
+    };
+    for word in [series.unit.clone(), cut, flags(point)]
         .iter()
         .filter(|word| !word.is_empty())
     {

@@ -82,7 +82,7 @@ fn main() -> Result<()> {
     bar.finish_and_clear();
     let outcome = outcome?;
 
-    let text = report::text(&settings, &kind, &outcome)?;
+    let text = report::text(&kind, &outcome)?;
     arguments
         .output
         .write(PART, &text, &outcome, |path| report::plot(&outcome, path))

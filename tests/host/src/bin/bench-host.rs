@@ -10,6 +10,7 @@ use rondo_host::host::measure::{Settings, measure};
 use rondo_host::host::report::Report;
 use rondo_host::network::{self, Loopback};
 use rondo_host::output::{Output, stop_on_signals};
+use rondo_tests::thirty::default_slab_bytes;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -49,7 +50,8 @@ fn main() -> Result<()> {
     arguments.output.check(PART)?;
     let loopback = network::leave()?;
     let stop = stop_on_signals()?;
-    let work = statfs(&arguments.work).with_context(|| arguments.work.display().to_string())?;
+    let work =
+        statfs(&arguments.work).with_context(|| format!("cannot use --work {}", arguments.work.display()))?;
     anyhow::ensure!(
         work.filesystem_type() != TMPFS_MAGIC,
         "{} is in memory; choose a directory on a disk with --work",
@@ -99,6 +101,7 @@ fn main() -> Result<()> {
         warm_up_s: arguments.warm_up,
         rounds: arguments.rounds,
         is_private_network: loopback == Loopback::Private,
+        default_slab_bytes: default_slab_bytes(),
         cases,
     };
     let text = report.markdown()?;

@@ -1,7 +1,7 @@
 //! What a machine is: the VMM with its toy guest where KVM runs one, otherwise a process that records what a VMM would.
 
-use crate::group::bound;
 use anyhow::{Context, Result, ensure};
+use rondo_tests::bound::bound;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 

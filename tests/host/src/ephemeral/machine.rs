@@ -46,6 +46,13 @@ pub struct Machine {
     pub guest_exits: Option<u64>,
 }
 
+impl Machine {
+    /// How long its process lived.
+    pub fn lived_s(&self) -> f64 {
+        (self.ended_ms - self.born_ms) as f64 / 1e3
+    }
+}
+
 /// What a line of a VMM's standard error can be.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

@@ -1,7 +1,8 @@
 //! Tables, plot and verdict.
 
 use super::kind::Kind;
-use super::run::{Outcome, Settings};
+use super::machine::Machine;
+use super::run::Outcome;
 use super::scraped::Job;
 use super::summary::{Row, Side, rows};
 use crate::figures::{figure, table};
@@ -20,9 +21,9 @@ const SCRAPED_SHARE_MAX: f64 = 0.1;
 ///
 /// # Errors
 /// The kernel does not say on which machine this is.
-pub fn text(settings: &Settings, kind: &Kind, outcome: &Outcome) -> Result<String> {
+pub fn text(kind: &Kind, outcome: &Outcome) -> Result<String> {
     let rows = rows(&outcome.lives);
-    let mut text = introduction(settings, kind, outcome)?;
+    let mut text = introduction(kind, outcome)?;
     for of_life in rows.chunk_by(|a, b| a.life_s == b.life_s) {
         text += &section(of_life);
     }
@@ -30,15 +31,16 @@ pub fn text(settings: &Settings, kind: &Kind, outcome: &Outcome) -> Result<Strin
     Ok(text)
 }
 
-fn introduction(settings: &Settings, kind: &Kind, outcome: &Outcome) -> Result<String> {
+fn introduction(kind: &Kind, outcome: &Outcome) -> Result<String> {
     let machines = outcome.lives.iter().map(|life| &life.machine);
     let ticks: usize = machines.clone().map(|machine| machine.ticks.len()).sum();
-    let missed: u64 = machines.map(|machine| machine.missed_ticks).sum();
+    let missed: u64 = machines.clone().map(|machine| machine.missed_ticks).sum();
+    let lived_s: f64 = machines.map(Machine::lived_s).sum();
     Ok(format!(
-        "{} machines, {} alive at once on average, in {:.0} s; {}. They recorded {ticks} seconds, and missed {missed} in between because \
+        "{} machines, {:.0} alive at once on average, in {:.0} s; {}. They recorded {ticks} seconds, and missed {missed} in between because \
          the host was busy. {}, Prometheus {}; all processes together used {:.2} of its cores, and the average load was {:.1} at the end.\n",
         outcome.lives.len(),
-        settings.at_once,
+        lived_s / outcome.took_s,
         outcome.took_s,
         kind.in_words(),
         description()?,
@@ -79,10 +81,11 @@ fn section(rows: &[Row]) -> String {
         ]
     });
     format!(
-        "\n### Machines of {} s\n\n{} of them, which recorded {} seconds on average.\n\n{}\n",
+        "\n### Machines of {} s\n\n{} of them, which recorded {} seconds on average, and missed {} in between.\n\n{}\n",
         first.life_s,
         first.machines,
         figure(first.recorded_mean),
+        figure(first.missed_mean),
         table(&HEAD, lines)
     )
 }
@@ -96,9 +99,10 @@ fn verdict(rows: &[Row]) -> String {
     };
     let has_all = rondo.complete == 1.0 && rondo.increase_exact == 1.0;
     let mut text = format!(
-        "\nThe guide wants all data of a machine of {life_s} s, against less than {:.0} % by scrapes. rondo has {} of the points that were recorded and {} of the totals: {}.",
+        "\nThe guide wants all data of a machine of {life_s} s, against less than {:.0} % by scrapes. rondo has {} of the points that were recorded ({} of all seconds, those included in which the VMM did not tick) and {} of the totals: {}.",
         SCRAPED_SHARE_MAX * 100.0,
         percent(rondo.points_share),
+        percent(rondo.points_mean / (rondo.recorded_mean + rondo.missed_mean)),
         percent(rondo.increase_exact),
         met(has_all)
     );
@@ -163,7 +167,7 @@ pub fn plot(outcome: &Outcome, path: &Path) -> Result<()> {
         x: "seconds that they lived",
         names: &names,
         panels: &[
-            panel("Seconds with a point, %", |row| row.points_share),
+            panel("Points there, % of those there could be", |row| row.points_share),
             panel("Machines seen at all, %", |row| {
                 1.0 - row.never_seen as f64 / row.machines as f64
             }),
@@ -192,6 +196,7 @@ mod tests {
             side,
             machines: 200,
             recorded_mean: 45.5,
+            missed_mean: 0.5,
             points_mean: 45.5 * share,
             points_p10: 1.0,
             points_p50: 1.0,

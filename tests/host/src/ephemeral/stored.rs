@@ -2,8 +2,9 @@
 
 use super::machine::{Machine, TICKED, counted};
 use super::summary::Captured;
-use crate::group::{Group, bound};
+use crate::group::Group;
 use anyhow::{Context, Result, ensure};
+use rondo_tests::bound::bound;
 use rondo_tests::servers::{free_addresses, get, metric};
 use serde::Deserialize;
 use std::collections::{BTreeSet, HashMap};

@@ -64,6 +64,8 @@ pub struct Row {
     pub machines: usize,
     /// Seconds that they recorded, on average.
     pub recorded_mean: f64,
+    /// Seconds in between in which they did not tick, on average.
+    pub missed_mean: f64,
     /// Points of a machine: mean, and deciles 1, 5 and 9.
     pub points_mean: f64,
     /// One machine in ten has no more.
@@ -142,7 +144,7 @@ fn row(life_s: u64, side: Side, machines: &[(&Machine, Captured)]) -> Row {
         .collect();
     seen_after.sort_by(f64::total_cmp);
     let recorded_mean = mean(&|machine, _| machine.ticks.len() as f64);
-    let lived_mean = mean(&|machine, _| (machine.ended_ms - machine.born_ms) as f64 / 1e3);
+    let lived_mean = mean(&|machine, _| machine.lived_s());
     let points_mean = mean(&|_, captured| captured.points as f64);
     let possible_mean = match side {
         Side::Rondo => recorded_mean,
@@ -153,6 +155,7 @@ fn row(life_s: u64, side: Side, machines: &[(&Machine, Captured)]) -> Row {
         side,
         machines: machines.len(),
         recorded_mean,
+        missed_mean: mean(&|machine, _| machine.missed_ticks as f64),
         points_mean,
         points_p10: quantile(&points, 0.1),
         points_p50: quantile(&points, 0.5),

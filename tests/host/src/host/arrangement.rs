@@ -1,10 +1,12 @@
 //! The ways to get at the metrics of machines that are compared, each as the processes that people would run.
 
-use crate::group::{Group, bound};
+use crate::group::Group;
+use crate::output::check;
 use crate::usage::Counters;
 use anyhow::{Context, Result};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
+use rondo_tests::bound::bound;
 use rondo_tests::servers::{Server, free_addresses, get, metric};
 use serde::{Serialize, Serializer};
 use std::fmt::{self, Display, Formatter};
@@ -14,16 +16,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::str::FromStr;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// How long processes may take until they answer.
 const START_MAX: Duration = Duration::from_secs(60);
 
-/// Of what a machine consists, and how often it is looked at.
+/// Of what a machine consists, and from one point of it to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrangement {
-    /// A writer for each machine, and a collector with a store that pushes, each second.
+    /// A writer for each machine, each second, and a collector with a store that pushes.
     Rondo,
     /// A node exporter for each machine, and a Prometheus.
     NodeExporter {
@@ -50,13 +53,13 @@ impl Arrangement {
     /// What tables say.
     pub fn title(self) -> String {
         match self {
-            Self::Rondo => "rondo, 1 s".to_owned(),
+            Self::Rondo => "rondo, points of 1 s".to_owned(),
             Self::NodeExporter { interval_s } => format!("Prometheus, node_exporter, {interval_s} s"),
             Self::SmallExporter { interval_s } => format!("Prometheus, small exporter, {interval_s} s"),
         }
     }
 
-    /// How often each machine is looked at.
+    /// From one point of a series to the next.
     pub fn interval_s(self) -> u64 {
         match self {
             Self::Rondo => 1,
@@ -67,10 +70,10 @@ impl Arrangement {
     /// Starts all of its processes, and waits until they answer.
     ///
     /// # Errors
-    /// One of them cannot be started.
-    pub fn start(self, machines: u32, rondo: &Path) -> Result<Running> {
+    /// One of them cannot be started, or a signal has set `stop`.
+    pub fn start(self, machines: u32, rondo: &Path, stop: &AtomicBool) -> Result<Running> {
         match self {
-            Self::Rondo => start_bus(machines, rondo),
+            Self::Rondo => start_bus(machines, rondo, stop),
             Self::NodeExporter { interval_s } => {
                 let mut clients = Group::default();
                 let addresses = free_addresses(machines as usize);
@@ -81,9 +84,9 @@ impl Arrangement {
                     clients.start(&mut command)?;
                 }
                 for &address in &addresses {
-                    wait_for(address)?;
+                    wait_for(address, stop)?;
                 }
-                scraped(clients, &addresses, interval_s)
+                scraped(clients, &addresses, interval_s, stop)
             }
             Self::SmallExporter { interval_s } => {
                 let mut clients = Group::default();
@@ -93,7 +96,7 @@ impl Arrangement {
                     Ok(SocketAddr::from(([127, 0, 0, 1], port.parse()?)))
                 });
                 let addresses: Vec<_> = addresses.collect::<Result<_>>()?;
-                scraped(clients, &addresses, interval_s)
+                scraped(clients, &addresses, interval_s, stop)
             }
         }
     }
@@ -149,9 +152,9 @@ struct Collector {
 /// What was read of machines so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Read {
-    /// Looks at a machine that succeeded.
-    pub looks: f64,
-    /// Values that were got by them.
+    /// Points of each series, of all machines: of a Prometheus the scrapes that succeeded.
+    pub points: f64,
+    /// Their values.
     pub values: f64,
 }
 
@@ -214,29 +217,39 @@ impl Running {
             Serving::Collector(collector) => {
                 let now = collector.read(series);
                 Read {
-                    looks: now.looks - before.looks,
+                    points: now.points - before.points,
                     values: now.values - before.values,
                 }
             }
             Serving::Prometheus(server) => {
                 let sum = |name| number(server, &format!("sum(sum_over_time({name}[{seconds}s]))"));
                 Read {
-                    looks: sum("up"),
+                    points: sum("up"),
                     values: sum("scrape_samples_scraped"),
                 }
             }
         }
     }
 
-    /// Ends it, and says what it had put off until then: a collector keeps rows for some minutes before it stores them. It
-    /// had used `used` before; what it does until it is gone counts.
+    /// Ends the machines, and then it, and says what it had put off until then: a collector stores the seconds of a machine when that has
+    /// ended, and keeps all rows for some minutes before it writes them. It had used `used` before; what it does until it is gone counts.
     ///
     /// # Errors
-    /// The collector does not end well.
+    /// The collector does not notice that the machines have ended, or does not end well.
     pub fn end(self, used: &Counters) -> Result<Rest> {
         let Serving::Collector(collector) = self.server else {
             return Ok(Rest::default());
         };
+        let machines = self.clients.pids().len();
+        drop(self.clients);
+        let start = Instant::now();
+        while metric(collector.address, "rondo_machines_ended_total") < machines as f64 {
+            anyhow::ensure!(
+                start.elapsed() < START_MAX,
+                "the collector does not notice that machines end"
+            );
+            std::thread::sleep(Duration::from_millis(200));
+        }
         let life = |usage: nix::sys::resource::Usage| {
             let us = usage.user_time() + usage.system_time();
             let us = us.num_microseconds().unsigned_abs();
@@ -259,13 +272,13 @@ impl Collector {
     fn read(&self, series: usize) -> Read {
         let values = metric(self.address, "rondo_points_read_total");
         Read {
-            looks: values / series as f64,
+            points: values / series as f64,
             values,
         }
     }
 }
 
-fn start_bus(machines: u32, rondo: &Path) -> Result<Running> {
+fn start_bus(machines: u32, rondo: &Path, stop: &AtomicBool) -> Result<Running> {
     let (bus, store) = (tempfile::tempdir_in("/dev/shm")?, tempfile::tempdir()?);
     let (mut clients, mut process, mut receiver) = (Group::default(), Group::default(), Group::default());
     for number in 0..machines {
@@ -273,7 +286,10 @@ fn start_bus(machines: u32, rondo: &Path) -> Result<Running> {
         command.arg("--bus").arg(bus.path());
         clients.start_and_hear(command.args(["--number", &number.to_string()]))?;
     }
-    let port = receiver.start_and_hear(bound(rondo).arg("bench-receiver"))?;
+    // From a file of its own, or half of the program's pages would be its share and not the collector's.
+    let receiving = store.path().join("receiver");
+    std::fs::copy(rondo, &receiving).with_context(|| format!("cannot copy {}", rondo.display()))?;
+    let port = receiver.start_and_hear(bound(receiving).arg("bench-receiver"))?;
     let address = free_addresses(1)[0];
     let log = File::create(store.path().join("log"))?;
     let mut command = bound(rondo);
@@ -283,7 +299,7 @@ fn start_bus(machines: u32, rondo: &Path) -> Result<Running> {
     command.arg("--remote-write");
     command.arg(format!("http://127.0.0.1:{port}/api/v1/write"));
     process.start(command.stderr(log))?;
-    if let Err(error) = wait_for(address) {
+    if let Err(error) = wait_for(address, stop) {
         let log = std::fs::read_to_string(store.path().join("log"))?;
         return Err(error.context(format!("rondo collect does not start:\n{log}")));
     }
@@ -302,7 +318,7 @@ fn start_bus(machines: u32, rondo: &Path) -> Result<Running> {
 
 /// Starts a Prometheus, and waits until it has had each of the machines once: it starts by looking for targets every five
 /// seconds, and then comes to each at a moment of its own.
-fn scraped(clients: Group, addresses: &[SocketAddr], interval_s: u64) -> Result<Running> {
+fn scraped(clients: Group, addresses: &[SocketAddr], interval_s: u64, stop: &AtomicBool) -> Result<Running> {
     let targets: Vec<_> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
     let targets = targets.join(", ");
     let server = Server::prometheus(&format!(
@@ -311,6 +327,7 @@ fn scraped(clients: Group, addresses: &[SocketAddr], interval_s: u64) -> Result<
     let start = Instant::now();
     let up = || number(&server, "sum(up)");
     while up() < addresses.len() as f64 {
+        check(stop)?;
         anyhow::ensure!(
             start.elapsed() < START_MAX,
             "Prometheus reaches {} of {} machines:\n{}",
@@ -339,9 +356,10 @@ fn beside(name: &str) -> Result<PathBuf> {
 }
 
 /// Waits until somebody answers HTTP there.
-fn wait_for(address: SocketAddr) -> Result<()> {
+fn wait_for(address: SocketAddr, stop: &AtomicBool) -> Result<()> {
     let start = Instant::now();
     while get(address, "/").is_none() {
+        check(stop)?;
         anyhow::ensure!(start.elapsed() < START_MAX, "nobody answers at {address}");
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -6,7 +6,7 @@ use crate::figures::median;
 use serde::Serialize;
 
 const KIB: f64 = 1024.0;
-const MIB: f64 = 1024.0 * 1024.0;
+pub(super) const MIB: f64 = 1024.0 * 1024.0;
 
 /// All windows of an arrangement at one number of machines.
 #[derive(Debug, Clone, Serialize)]
@@ -105,8 +105,8 @@ impl Case {
         )
     }
 
-    /// Looks at machines that there should have been in `seconds`.
-    pub fn looks_expected(&self, seconds: u64) -> f64 {
+    /// Points of each series that there should have been of all machines in `seconds`.
+    pub fn points_expected(&self, seconds: u64) -> f64 {
         f64::from(self.machines) * seconds as f64 / self.arrangement.interval_s() as f64
     }
 }
@@ -169,7 +169,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_slow_scrape_looks_less_often() {
-        assert_eq!(case(&[1]).looks_expected(60), 40.0);
+    fn a_slow_scrape_has_fewer_points() {
+        assert_eq!(case(&[1]).points_expected(60), 40.0);
     }
 }

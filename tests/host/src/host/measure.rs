@@ -3,12 +3,13 @@
 use super::arrangement::{Arrangement, Read, Rest};
 use crate::load::{self, Busy};
 use crate::network::loopback_bytes;
+use crate::output::check;
 use crate::usage::{Counters, Memory, Used};
 use crate::workload::SERIES;
 use anyhow::Result;
 use serde::Serialize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 /// How often memory is looked at in a window. A garbage collector makes it go up and down.
@@ -69,7 +70,7 @@ pub fn measure(
     settings: &Settings,
     stop: &AtomicBool,
 ) -> Result<Window> {
-    let running = arrangement.start(machines, &settings.rondo)?;
+    let running = arrangement.start(machines, &settings.rondo, stop)?;
     pause(settings.warm_up, stop)?;
     let groups = [
         running.server_pids(),
@@ -133,7 +134,7 @@ fn each<T>(groups: &[Vec<i32>], read: impl Fn(&[i32]) -> Result<T>) -> Result<Ve
 fn pause(time: Duration, stop: &AtomicBool) -> Result<()> {
     let end = Instant::now() + time;
     loop {
-        anyhow::ensure!(!stop.load(Ordering::Relaxed), "stopped by a signal");
+        check(stop)?;
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Ok(());
