@@ -44,6 +44,12 @@ pub fn run(
             settings.bus.display()
         );
     }
+    // Only now: whoever reads this may rely on it that the bus, if there is one, and the store are this collector's.
+    tracing::info!(
+        "collecting from {} into {}",
+        settings.bus.display(),
+        settings.store.display()
+    );
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let mut daemon = Daemon {
         core,

@@ -62,12 +62,6 @@ pub fn command(args: &cli::Collect) -> anyhow::Result<Outcome> {
         );
     }
     let mut core = Collecting::open(&settings)?;
-    // Only now: whoever reads this may rely on it that the bus and the store are this collector's.
-    tracing::info!(
-        "collecting from {} into {}",
-        settings.bus.display(),
-        settings.store.display()
-    );
     daemon::run(&mut core, settings, &orders, || {
         read_settings(args.flags(), args.config.as_deref())
     })?;

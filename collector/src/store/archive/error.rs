@@ -111,10 +111,10 @@ impl StoreError {
         matches!(self, Self::TooLarge { .. } | Self::Unfit { .. })
     }
 
-    /// Whether it says that the disk is full, or the user's share of it.
+    /// Whether it says that the disk is full, or the user's share of it, or that it has no files of that size.
     pub(super) fn is_full(&self) -> bool {
-        use io::ErrorKind::{QuotaExceeded, StorageFull};
-        matches!(self, Self::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded))
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), FileTooLarge | StorageFull | QuotaExceeded))
     }
 
     /// Turns an error of the system into one that says what was tried with which file.
