@@ -125,7 +125,7 @@ BENCH_PAGE := target/release/bench-page --into $(PAGE)
 BENCHES := bench-record bench-calls bench-instructions bench-reader bench-vmm bench-collector bench-remote-write bench-host bench-ephemeral
 
 .PHONY: bench
-bench: ## Every benchmark below in turn, and their figures into docs/benchmarks.md (about 80 min)
+bench: ## Every benchmark below in turn, and their figures into docs/benchmarks.md (about 75 min)
 	@for benchmark in $(BENCHES); do echo "$$benchmark:"; $(MAKE) --no-print-directory $$benchmark || exit 1; done
 
 .PHONY: bench-record
@@ -160,12 +160,12 @@ bench-vmm: bench-page ## What recording costs an exit of a vCPU, against the tar
 	$(BENCH_PAGE) --name vmm -- $(CARGO) bench --locked --quiet -p rondo-vmm --bench exits
 
 .PHONY: bench-collector
-bench-collector: bench-page ## The collector at 100 and 10,000 machines, full store (about 20 min, 4.3 GB of /dev/shm, 2 GiB of disk)
+bench-collector: bench-page ## The collector at 100 and 10,000 machines, full store (about 16 min, 4.3 GB of /dev/shm, 2 GiB of disk)
 	$(CARGO) build --locked --release --quiet -p rondo-collector
 	$(BENCH_PAGE) --name collector -- target/release/rondo bench --collector --machines 100,10000 --seconds 400 --full-store
 
 .PHONY: bench-remote-write
-bench-remote-write: bench-page ## Remote write: a backlog of 50 minutes, and 100 and 10,000 machines (about 6 min, 4.3 GB of /dev/shm)
+bench-remote-write: bench-page ## Remote write: a backlog of 50 minutes, and 100 and 10,000 machines (about 5 min, 4.3 GB of /dev/shm)
 	$(CARGO) build --locked --release --quiet -p rondo-collector
 	$(BENCH_PAGE) --name remote-write -- target/release/rondo bench --remote-write --machines 100,10000
 
