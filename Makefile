@@ -10,7 +10,8 @@ TOOLS := target/tools
 DENY := $(TOOLS)/bin/cargo-deny
 FUZZ := $(TOOLS)/bin/cargo-fuzz
 SKIP_LOG := target/skipped-tests
-# Under nohup, or in the background of a script, signals are ignored. Programs respect that, and tests send them.
+# Under nohup, or in the background of a script, signals are ignored. Programs respect that, and tests send them. (So nohup does
+# not keep `make test` when its terminal goes; setsid does.)
 DEFAULT_SIGNALS := env --default-signal=INT,HUP
 
 # Command, or file, and the package that has it.

@@ -17,14 +17,14 @@ pub(crate) fn number(value: f64) -> String {
     }
 }
 
-/// A number in at most six significant digits, for tables in which exactness would only be noise.
+/// A number in six significant digits, and all that are before the point, for tables in which what is behind would only be noise.
 pub(crate) fn brief(value: f64) -> String {
-    let rounded = format!("{value:.5e}").parse().unwrap_or(value);
-    // Whole numbers are as easily read in full.
-    if value.fract() == 0.0 {
+    if value.abs() >= 1e5 {
+        number(value.round())
+    } else if value.fract() == 0.0 {
         number(value)
     } else {
-        number(rounded)
+        number(format!("{value:.5e}").parse().unwrap_or(value))
     }
 }
 
@@ -147,7 +147,7 @@ mod tests {
             ("31757".into(), "446464".into())
         );
         assert_eq!(
-            (brief(4.639_207_841), brief(123_456_789.0)),
+            (brief(4.639_207_841), brief(123_456_788.7)),
             ("4.63921".into(), "123456789".into())
         );
         assert_eq!(labels(&vec![("a".into(), "x\"y".into())]), r#"{a="x\"y"}"#);

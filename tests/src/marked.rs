@@ -63,9 +63,11 @@ pub fn write(path: &Path, name: &str, text: &str) -> Result<(), PageError> {
     let page = replaced(&load(path)?, name, text).ok_or_else(|| no_markers(path, name))?;
     // Beside it and then into its place: a disk that is full costs no word of what people wrote.
     let write = || {
+        let path = &fs::canonicalize(path)?;
+        let old = fs::OpenOptions::new().write(true).open(path)?;
         let mut new = tempfile::NamedTempFile::new_in(directory(path))?;
         new.write_all(page.as_bytes())?;
-        fs::set_permissions(new.path(), fs::metadata(path)?.permissions())?;
+        new.as_file().set_permissions(old.metadata()?.permissions())?;
         new.persist(path)?;
         Ok(())
     };

@@ -7,7 +7,8 @@
 //! | `` `CPU` `0.29 %` in `host` `` | one line of the part `host` of `docs/benchmarks.md`, which a program wrote, has both |
 //! | `` `447,488` bytes, computed `` | it is what [`computed`] makes of the test that holds the promise |
 //!
-//! A line that says that a target was missed needs a promise that says **Not met**.
+//! A line that says that a target was missed needs a promise that says **Not met**. `rondo bench` compares with no target: of
+//! `calls`, `collector` and `remote-write` whoever changes the figure has to say it.
 //!
 //! So whoever writes a part anew (`make bench-host`) is told which promise has to be looked at again.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -24,6 +25,9 @@ use std::path::Path;
 
 /// How a promise says that it is not kept.
 const NOT_MET: &str = "**Not met**";
+
+/// How a benchmark says it, if it compares with its target.
+const MISSED: [&str; 2] = ["MISSED", "**not met**"];
 
 /// What tests that hold a promise compute, by their names.
 fn computed() -> [(&'static str, u64); 3] {
@@ -83,10 +87,9 @@ fn wrong_clause(
         Err(error) => return Some(error.to_string()),
     };
     let has_all = |line: &str| texts.iter().all(|text| stands_in(text, line));
-    if let Some(line) = text.lines().find(|line| has_all(line)) {
-        let is_missed = ["missed", "not met"]
-            .iter()
-            .any(|word| line.to_lowercase().contains(word));
+    let mut lines = text.lines().filter(|line| has_all(line)).peekable();
+    if lines.peek().is_some() {
+        let is_missed = lines.any(|line| MISSED.iter().any(|word| line.contains(word)));
         return (is_missed && !promise.promise.contains(NOT_MET))
             .then(|| format!("the page says that it is missed, and the promise does not say {NOT_MET}"));
     }

@@ -74,6 +74,7 @@ fn main() -> Result<()> {
         rondo,
     };
 
+    let default_slab_bytes = default_slab_bytes();
     let cases = arguments.machines.iter().flat_map(|&machines| {
         arguments.only.iter().map(move |&arrangement| Case {
             arrangement,
@@ -101,7 +102,7 @@ fn main() -> Result<()> {
         warm_up_s: arguments.warm_up,
         rounds: arguments.rounds,
         is_private_network: loopback == Loopback::Private,
-        default_slab_bytes: default_slab_bytes(),
+        default_slab_bytes,
         cases,
     };
     let text = report.markdown()?;

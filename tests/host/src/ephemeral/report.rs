@@ -99,7 +99,7 @@ fn verdict(rows: &[Row]) -> String {
     };
     let has_all = rondo.complete == 1.0 && rondo.increase_exact == 1.0;
     let mut text = format!(
-        "\nThe guide wants all data of a machine of {life_s} s, against less than {:.0} % by scrapes. rondo has {} of the points that were recorded ({} of all seconds, those included in which the VMM did not tick) and {} of the totals: {}.",
+        "\nThe guide wants all data of a machine of {life_s} s, against less than {:.0} % by scrapes.\n\n- rondo has {} of the points that were recorded ({} of all seconds, those included in which the VMM did not tick) and {} of the totals: {}.",
         SCRAPED_SHARE_MAX * 100.0,
         percent(rondo.points_share),
         percent(rondo.points_mean / (rondo.recorded_mean + rondo.missed_mean)),
@@ -114,7 +114,7 @@ fn verdict(rows: &[Row]) -> String {
             };
             if let Some(row) = of(Side::Prometheus(job)) {
                 text += &format!(
-                    " {} has {} of the points: {}.",
+                    "\n- {} has {} of the points: {}.",
                     job.title(),
                     percent(row.points_share),
                     met(row.points_share < SCRAPED_SHARE_MAX)

@@ -235,8 +235,8 @@ impl Running {
     /// ended, and keeps all rows for some minutes before it writes them. It had used `used` before; what it does until it is gone counts.
     ///
     /// # Errors
-    /// The collector does not notice that the machines have ended, or does not end well.
-    pub fn end(self, used: &Counters) -> Result<Rest> {
+    /// The collector does not notice that the machines have ended, or does not end well; a signal has set `stop`.
+    pub fn end(self, used: &Counters, stop: &AtomicBool) -> Result<Rest> {
         let Serving::Collector(collector) = self.server else {
             return Ok(Rest::default());
         };
@@ -244,11 +244,13 @@ impl Running {
         drop(self.clients);
         let start = Instant::now();
         while metric(collector.address, "rondo_machines_ended_total") < machines as f64 {
+            check(stop)?;
             anyhow::ensure!(
                 start.elapsed() < START_MAX,
                 "the collector does not notice that machines end"
             );
-            std::thread::sleep(Duration::from_millis(200));
+            // Each look is a page that the collector has to make.
+            std::thread::sleep(Duration::from_secs(1));
         }
         let life = |usage: nix::sys::resource::Usage| {
             let us = usage.user_time() + usage.system_time();

@@ -110,7 +110,7 @@ pub fn measure(
         running.read_since(read, settings.seconds, SERIES),
     );
     let load = load::average()?;
-    let rest = running.end(&after[0])?;
+    let rest = running.end(&after[0], stop)?;
     server.used.cpu_s += rest.cpu_s;
     server.used.written_bytes += rest.written_bytes;
     Ok(Window {
