@@ -200,7 +200,7 @@ fn a_promise_that_nothing_holds_is_found() {
     for right in [
         "`make demo`",
         "`rondo bench --machines 3`",
-        "`vmm/tests/`, `vmm/benches/exits.rs`, `spec/python`",
+        "`vmm/tests/toy.rs`, `vmm/tests/`, `vmm/benches/exits.rs`, `spec/python`",
         "`exits_are_counted_exactly_by_reason` in `vmm/tests/toy.rs`",
         "`vmm/tests/toy.rs`; `after_kill_9_the_slab_is_whole_up_to_the_last_second` in `crash.rs`",
     ] {
