@@ -12,3 +12,11 @@ pub fn bound(program: impl AsRef<OsStr>) -> Command {
     command.process_group(0);
     command
 }
+
+/// What a command runs, for messages.
+pub fn program(command: &Command) -> String {
+    let bound = command.get_args().nth(3);
+    let program = bound.filter(|_| command.get_program() == "setpriv");
+    let program = program.unwrap_or(command.get_program());
+    program.to_string_lossy().into_owned()
+}

@@ -1,6 +1,6 @@
 //! Real servers of metrics, started on free ports of the loopback with directories of their own.
 
-use crate::bound::bound;
+use crate::bound::{bound, program};
 use crate::export::Samples;
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -106,7 +106,12 @@ impl Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}; install it"));
+            .unwrap_or_else(|error| {
+                panic!(
+                    "cannot start {} (with setpriv, of util-linux): {error}",
+                    program(&command)
+                )
+            });
         let mut server = Self {
             child,
             address,

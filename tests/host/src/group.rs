@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rondo_tests::bound::program;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -16,10 +17,7 @@ impl Group {
     /// # Errors
     /// It cannot be started.
     pub fn start(&mut self, command: &mut Command) -> Result<()> {
-        let child = command.stdin(Stdio::null()).spawn();
-        self.0.push(
-            child.with_context(|| format!("cannot start {} (with setpriv, of util-linux)", name(command)))?,
-        );
+        self.spawn(command.stdin(Stdio::null()))?;
         Ok(())
     }
 
@@ -29,15 +27,18 @@ impl Group {
     /// It cannot be started, or ends without that line.
     pub fn start_and_hear(&mut self, command: &mut Command) -> Result<String> {
         // Its input ends when this process does, which is how some know that they are not needed any more.
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        self.0.push(
-            child.with_context(|| format!("cannot start {} (with setpriv, of util-linux)", name(command)))?,
-        );
-        let stdout = self.0.last_mut().and_then(|child| child.stdout.take());
+        let child = self.spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
+        let stdout = child.stdout.take();
         let mut line = String::new();
         BufReader::new(stdout.context("a process has no output")?).read_line(&mut line)?;
-        anyhow::ensure!(line.ends_with('\n'), "{} ended at once", name(command));
+        anyhow::ensure!(line.ends_with('\n'), "{} ended at once", program(command));
         Ok(line.trim().to_owned())
+    }
+
+    fn spawn(&mut self, command: &mut Command) -> Result<&mut Child> {
+        let child = command.spawn();
+        let why = || format!("cannot start {} (with setpriv, of util-linux)", program(command));
+        Ok(self.0.push_mut(child.with_context(why)?))
     }
 
     /// Their ids.
@@ -71,16 +72,6 @@ impl Drop for Group {
             let _ = child.wait();
         }
     }
-}
-
-/// What a command runs.
-fn name(command: &Command) -> String {
-    let bound = command.get_args().nth(3);
-    let program = bound.filter(|_| command.get_program() == "setpriv");
-    program
-        .unwrap_or(command.get_program())
-        .to_string_lossy()
-        .into_owned()
 }
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ pub fn description() -> Result<String> {
     let processors = CpuInfo::current()?;
     let model = processors.model_name(0).unwrap_or("an unknown processor");
     // Hypervisors call processors of several generations the same.
-    let number = |name| processors.get_field(0, name).unwrap_or("?");
-    let (family, number) = (number("cpu family"), number("model"));
+    let field = |name| processors.get_field(0, name).unwrap_or("?");
+    let (family, number) = (field("cpu family"), field("model"));
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     // What a builder of kernels adds after the version is of no interest.
     let release = release.trim().split('-').next().unwrap_or_default();

@@ -5,6 +5,7 @@ use clap::{Args, ValueEnum};
 use rondo_tests::marked;
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,10 +39,12 @@ impl Output {
     /// Before a benchmark takes its time: whether the page has a part of that name, and files can be made where it and the plot go.
     ///
     /// # Errors
-    /// The page cannot be read, or does not have the markers; a directory takes no file.
+    /// The page cannot be read or written, or does not have the markers; a directory takes no file.
     pub fn check(&self, name: &str) -> Result<()> {
         if let Some(path) = &self.page {
             marked::read(path, name)?;
+            let page = OpenOptions::new().write(true).open(path);
+            page.with_context(|| format!("cannot write {}", path.display()))?;
         }
         for path in self.page.iter().chain(&self.plot) {
             let directory = marked::directory(path);
